@@ -1,0 +1,59 @@
+# Each target does its own set-up; Go and make are all that must be there.
+# PostgreSQL's server programs, 14 or newer, and a C compiler for the race
+# detector come from apt where it is there and may be used. Where it is not,
+# say what to install, and go on: walwire itself looks for a Docker engine then,
+# or downloads PostgreSQL.
+
+LISTEN ?= 127.0.0.1:8080
+PG_GLOBS = /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql@*/bin \
+	/usr/local/opt/postgresql@*/bin /Applications/Postgres.app/Contents/Versions/*/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint fmt bench postgres compiler
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+build: ## build bin/walwire
+	@go build -o bin/walwire ./cmd/walwire
+
+demo: postgres build ## run everything with demo data (LISTEN=127.0.0.1:8080, DEMO_FLAGS=...)
+	@exec ./bin/walwire dev --listen $(LISTEN) $(DEMO_FLAGS)
+
+test: postgres compiler ## run all tests with the race detector (PKG=./... TEST_FLAGS=...)
+	@go test -race -timeout 15m $(TEST_FLAGS) $(or $(PKG),./...)
+
+lint: ## check format, go vet and staticcheck
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted (make fmt):"; echo "$$files"; exit 1; fi
+	@go vet ./...
+	@go tool staticcheck ./...
+
+fmt: ## format the code
+	@gofmt -l -w .
+
+bench: postgres build ## measure; ONLY=1 for one part of it
+	@./bin/walwire bench $(if $(ONLY),--only $(ONLY))
+
+# Debian's package would make a cluster and start a service: it is told not to,
+# unless the machine has a set-up of its own.
+postgres:
+	@if [ -n "$$WALWIRE_PG_BIN" ] || { command -v initdb && command -v postgres; } >/dev/null || \
+		ls $(PG_GLOBS) 2>/dev/null | grep -qx initdb; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null || ! $(AS_ROOT) true 2>/dev/null; then \
+		echo "PostgreSQL 14 or newer was not found: install it (Debian, Ubuntu: apt-get install postgresql;" \
+			"macOS: brew install postgresql@17), or set WALWIRE_PG_BIN. Going on without." >&2; exit 0; fi; \
+	echo "installing PostgreSQL by apt"; \
+	$(AS_ROOT) sh -c 'test -d /etc/postgresql-common || { mkdir /etc/postgresql-common && \
+		echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf; }' && \
+	$(call APT_INSTALL,postgresql)
+
+compiler:
+	@if command -v gcc >/dev/null || command -v clang >/dev/null; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null || ! $(AS_ROOT) true 2>/dev/null; then \
+		echo "the race detector needs a C compiler: install gcc or clang" >&2; exit 1; fi; \
+	echo "installing a C compiler by apt"; $(call APT_INSTALL,gcc libc6-dev)
+
+# AS_ROOT runs a command as root, without ever asking for a password.
+AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo -n)
+APT_INSTALL = $(AS_ROOT) apt-get update -qq && $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive \
+	apt-get install -qq -y --no-install-recommends -o Dpkg::Options::=--force-confold $(1) >/dev/null

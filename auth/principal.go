@@ -1,0 +1,127 @@
+package auth
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Principal is who a verified token speaks for.
+type Principal struct {
+	ID      string
+	Company string
+	Roles   []string // never empty
+	// Attributes are what access rules know of the user: every mapped claim that
+	// the token has, with id, company and roles as above ([]string).
+	Attributes map[string]any
+	// Expires is when the token ends to be accepted: its exp and the allowed skew.
+	Expires time.Time
+}
+
+// The attributes that every Principal has.
+const (
+	attributeID      = "id"
+	attributeCompany = "company"
+	attributeRoles   = "roles"
+)
+
+// ClaimPaths maps the names of attributes to the paths of claims. It needs id,
+// company and roles.
+type ClaimPaths map[string]string
+
+// Validate checks that the required attributes are mapped.
+func (p ClaimPaths) Validate() error {
+	for _, name := range []string{attributeID, attributeCompany, attributeRoles} {
+		if p[name] == "" {
+			return fmt.Errorf("no claim is mapped to %q", name)
+		}
+	}
+	return nil
+}
+
+// Principal makes the Principal of verified claims. An id and a company are
+// text or whole numbers; roles are a list of texts, or one text. A token
+// without them is refused with an *Error; other claims may be missing.
+func (p ClaimPaths) Principal(claims Claims) (Principal, error) {
+	id, err := p.identifier(claims, attributeID)
+	if err != nil {
+		return Principal{}, err
+	}
+	company, err := p.identifier(claims, attributeCompany)
+	if err != nil {
+		return Principal{}, err
+	}
+	roles, err := p.roles(claims)
+	if err != nil {
+		return Principal{}, err
+	}
+	attributes := make(map[string]any, len(p))
+	for name, path := range p {
+		if v, ok := claims.Lookup(path); ok {
+			attributes[name] = plain(v)
+		}
+	}
+	attributes[attributeID], attributes[attributeCompany] = id, company
+	attributes[attributeRoles] = slices.Clone(roles)
+	return Principal{ID: id, Company: company, Roles: roles, Attributes: attributes}, nil
+}
+
+// identifier reads a claim that names something.
+func (p ClaimPaths) identifier(claims Claims, attribute string) (string, error) {
+	path := p[attribute]
+	v, ok := claims.Lookup(path)
+	if !ok {
+		return "", refuse(fmt.Sprintf("the token has no claim %q, which holds the user's %s", path, attribute), nil)
+	}
+	switch v := v.(type) {
+	case string:
+		if isText(v) {
+			return v, nil
+		}
+	case json.Number:
+		if isWhole(v.String()) {
+			return v.String(), nil
+		}
+	}
+	return "", refuse(fmt.Sprintf("the token's claim %q must be text or a whole number", path), nil)
+}
+
+func (p ClaimPaths) roles(claims Claims) ([]string, error) {
+	path := p[attributeRoles]
+	v, ok := claims.Lookup(path)
+	if !ok {
+		return nil, refuse(fmt.Sprintf("the token has no claim %q, which holds the user's roles", path), nil)
+	}
+	list, isList := v.([]any)
+	if !isList {
+		list = []any{v}
+	}
+	roles := make([]string, 0, len(list))
+	for _, item := range list {
+		role, ok := item.(string)
+		if !ok || !isText(role) {
+			return nil, refuse(fmt.Sprintf("the token's claim %q must be a list of role names", path), nil)
+		}
+		if !slices.Contains(roles, role) {
+			roles = append(roles, role)
+		}
+	}
+	if len(roles) == 0 {
+		return nil, refuse(fmt.Sprintf("the token's claim %q holds no role", path), nil)
+	}
+	return roles, nil
+}
+
+// isText accepts text that PostgreSQL can hold and that is not empty.
+func isText(s string) bool {
+	return s != "" && utf8.ValidString(s) && !strings.ContainsRune(s, 0)
+}
+
+// isWhole accepts a JSON number that is written as an integer, so that one
+// number has one text.
+func isWhole(s string) bool {
+	return s != "-0" && !strings.ContainsAny(s, ".eE")
+}

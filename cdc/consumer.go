@@ -1,0 +1,175 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// ConsumerOptions says where to read from and within which bounds.
+type ConsumerOptions struct {
+	// DatabaseURL connects as a role with LOGIN and REPLICATION.
+	DatabaseURL string
+	Slot        string
+	Publication string
+	// MaxTransactionBytes bounds one transaction in memory; past it the
+	// transaction is delivered as Oversize. Zero means 64 MiB.
+	MaxTransactionBytes int
+	// MaxBackoff bounds the wait between two connections. Zero means 10 s.
+	MaxBackoff time.Duration
+	Log        *slog.Logger
+}
+
+// Status is what a Consumer says of itself, for readiness and metrics.
+type Status struct {
+	Connected bool
+	// Err is why it is not connected, nil while it is.
+	Err error
+	// Fatal is set when Err needs the operator.
+	Fatal        bool
+	Received     LSN
+	Acknowledged LSN
+	SystemID     string
+	Timeline     int32
+}
+
+// Consumer reads one slot of one database into a Feed. Run owns the replication
+// connection: one goroutine reads it and sends the status messages.
+type Consumer struct {
+	opts ConsumerOptions
+	feed *Feed
+
+	acknowledged atomic.Uint64 // LSN that PostgreSQL may forget up to
+	want         atomic.Uint64 // LSN that somebody waits for
+	wake         atomic.Pointer[replication]
+	status       atomic.Pointer[Status]
+
+	// handled and relations belong to Run's goroutine.
+	handled  LSN
+	system   string
+	timeline int32
+	arena    *txArena
+}
+
+// NewConsumer makes a consumer that appends to feed.
+func NewConsumer(opts ConsumerOptions, feed *Feed) *Consumer {
+	if opts.MaxTransactionBytes == 0 {
+		opts.MaxTransactionBytes = 64 << 20
+	}
+	if opts.MaxBackoff == 0 {
+		opts.MaxBackoff = 10 * time.Second
+	}
+	c := &Consumer{opts: opts, feed: feed, arena: newTxArena()}
+	c.status.Store(&Status{Err: errors.New("not connected yet")})
+	return c
+}
+
+// Status returns the latest status. Safe for concurrent use.
+func (c *Consumer) Status() Status {
+	s := *c.status.Load()
+	s.Acknowledged = LSN(c.acknowledged.Load())
+	return s
+}
+
+// Acknowledge lets PostgreSQL forget the WAL below lsn. It never moves back.
+// Safe for concurrent use.
+func (c *Consumer) Acknowledge(lsn LSN) { raise(&c.acknowledged, uint64(lsn)) }
+
+// Await asks the walsender for keepalives until Progress reaches lsn; it
+// replaces what was awaited before. It returns at once. Safe for concurrent use.
+func (c *Consumer) Await(lsn LSN) {
+	if uint64(lsn) <= c.want.Swap(uint64(lsn)) {
+		return
+	}
+	if r := c.wake.Load(); r != nil {
+		r.interrupt()
+	}
+}
+
+// Run reads until ctx ends or an error needs the operator (see IsFatal). Lost
+// connections are made again with backoff; nothing is lost or doubled by that.
+func (c *Consumer) Run(ctx context.Context) error {
+	backoff := newBackoff(50*time.Millisecond, c.opts.MaxBackoff)
+	for {
+		started, err := c.follow(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		fatal := IsFatal(err)
+		s := c.Status()
+		c.status.Store(&Status{Err: err, Fatal: fatal, Received: s.Received, SystemID: s.SystemID, Timeline: s.Timeline})
+		if fatal {
+			return fmt.Errorf("follow slot %q: %w", c.opts.Slot, err)
+		}
+		if started {
+			backoff.reset()
+		}
+		wait := backoff.next()
+		c.opts.Log.Warn("replication interrupted, connecting again", "error", err, "in", wait, "position", c.handled)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// follow connects, starts replication at the last handled position and reads
+// until something breaks. started says that the stream had begun.
+func (c *Consumer) follow(ctx context.Context) (started bool, err error) {
+	conn, err := connectReplication(ctx, c.opts.DatabaseURL)
+	if err != nil {
+		return false, explainConnect(err)
+	}
+	defer closeConn(conn)
+	if err := c.identify(ctx, conn); err != nil {
+		return false, err
+	}
+	if err := c.openSlot(ctx, conn); err != nil {
+		return false, err
+	}
+	r, err := c.start(ctx, conn)
+	if err != nil {
+		return false, err
+	}
+	c.wake.Store(r)
+	defer c.wake.Store(nil)
+	c.status.Store(&Status{Connected: true, Received: c.handled, SystemID: c.system, Timeline: c.timeline})
+	c.opts.Log.Info("following the WAL", "slot", c.opts.Slot, "from", c.handled)
+	stop := context.AfterFunc(ctx, r.interrupt)
+	defer stop()
+	return true, r.read(ctx)
+}
+
+// raise sets a to v unless it is larger already.
+func raise(a *atomic.Uint64, v uint64) {
+	for old := a.Load(); v > old && !a.CompareAndSwap(old, v); old = a.Load() {
+	}
+}
+
+func closeConn(conn *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}
+
+// backoff doubles with full jitter on its upper half.
+type backoff struct{ first, max, current time.Duration }
+
+func newBackoff(first, most time.Duration) *backoff {
+	return &backoff{first: first, max: most, current: first}
+}
+
+func (b *backoff) reset() { b.current = b.first }
+
+func (b *backoff) next() time.Duration {
+	d := b.current/2 + rand.N(b.current/2+1)
+	b.current = min(b.current*2, b.max)
+	return d
+}

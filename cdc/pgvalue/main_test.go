@@ -1,0 +1,9 @@
+package pgvalue_test
+
+import (
+	"testing"
+
+	"github.com/walwire/walwire/internal/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }

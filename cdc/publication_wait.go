@@ -1,0 +1,92 @@
+package cdc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	waitAddedPoll = 50 * time.Millisecond
+	waitAddedLog  = 10 * time.Second // and once after the first second
+)
+
+// WaitAdded waits until the stream carries every later commit of tables that
+// were added to the publication before the call. A transaction that wrote to a
+// table before the ADD committed has those rows left out of the stream, so a
+// snapshot must see all of it: WaitAdded takes a transaction id, above all that
+// were given out so far, and waits until a snapshot's xmin has passed it. The
+// xmax of a snapshot would not do: it lies below open transactions that are
+// younger than the last one that ended, and one of them may have written to the
+// table between the ADD and its commit.
+//
+// What holds it back is logged. A transaction anywhere in the server counts, also
+// in another database. It may be called for tables that were there before; it
+// then waits for the transactions open at the moment, to no harm. q is not in a
+// transaction: that would wait for itself.
+func WaitAdded(ctx context.Context, q CatalogQuerier, log *slog.Logger, tables []TableName) error {
+	last, err := readXID(ctx, q, "SELECT pg_current_xact_id()::text::int8")
+	if err != nil {
+		return fmt.Errorf("wait for open transactions: %w", err)
+	}
+	ticker := time.NewTicker(waitAddedPoll)
+	defer ticker.Stop()
+	nextLog := time.Now().Add(time.Second)
+	for {
+		xmin, err := readXID(ctx, q, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8")
+		if err != nil {
+			return fmt.Errorf("wait for open transactions: %w", err)
+		}
+		if xmin > last {
+			return nil
+		}
+		if time.Now().After(nextLog) {
+			nextLog = time.Now().Add(waitAddedLog)
+			holders, err := transactionsBelow(ctx, q, last)
+			if err != nil {
+				return fmt.Errorf("list open transactions: %w", err)
+			}
+			log.Warn("tables new in the publication wait for transactions that were open when they were added",
+				"tables", fmt.Sprint(tables), "transactions", holders)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for open transactions: %w", ctx.Err())
+		}
+	}
+}
+
+// readXID reads one transaction id, 64 bits wide.
+func readXID(ctx context.Context, q CatalogQuerier, sql string) (int64, error) {
+	rows, err := q.Query(ctx, sql)
+	if err != nil {
+		return 0, err
+	}
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+}
+
+// transactionsBelowSQL lists sessions and prepared transactions that have an xid
+// below $1. Their xids have 32 bits: those behind it on the circle are below.
+const transactionsBelowSQL = `
+SELECT format('pid %s (user %s, database %s, application %s, since %s)',
+	pid, usename, datname, application_name, coalesce(xact_start::text, 'unknown'))
+FROM pg_catalog.pg_stat_activity
+WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+AND ((backend_xid::text::int8 - $1::int8) & 4294967295) >= 2147483648
+UNION ALL
+SELECT format('prepared transaction %L (owner %s, database %s, since %s)', gid, owner, database, prepared)
+FROM pg_catalog.pg_prepared_xacts
+WHERE ((transaction::text::int8 - $1::int8) & 4294967295) >= 2147483648
+LIMIT 10`
+
+func transactionsBelow(ctx context.Context, q CatalogQuerier, xid int64) ([]string, error) {
+	rows, err := q.Query(ctx, transactionsBelowSQL, xid)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}

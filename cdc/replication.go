@@ -1,0 +1,223 @@
+package cdc
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+const (
+	maxStatusInterval = 10 * time.Second
+	// awaitPace is how often a keepalive is asked for while somebody waits.
+	awaitPace = time.Millisecond
+	// defaultSilence is the bound on silence where wal_sender_timeout is off.
+	defaultSilence = 3 * time.Minute
+)
+
+// replication is one started stream. Its goroutine reads the socket and sends
+// the status; interrupt makes it look at what else there is to do.
+type replication struct {
+	*Consumer
+	conn     *pgconn.PgConn
+	interval time.Duration // between two status messages
+	silence  time.Duration // longer than this without a byte is a dead connection
+
+	assembly
+	received LSN
+	messages uint64
+	// messagesSeen is messages when the clock was last looked at: housekeeping
+	// sees from it that the server spoke, without a clock read per message.
+	messagesSeen uint64
+	lastHeard    time.Time
+	lastStatus   time.Time
+	lastAsked    time.Time
+	deadline     time.Time // what the socket's read deadline was last set to
+}
+
+func newReplication(c *Consumer, conn *pgconn.PgConn, senderTimeout time.Duration) *replication {
+	r := &replication{Consumer: c, conn: conn, interval: maxStatusInterval, silence: defaultSilence, received: c.handled}
+	if senderTimeout > 0 {
+		r.interval = min(senderTimeout/3, maxStatusInterval)
+		// Above wal_sender_timeout: the walsender is silent while it decodes a
+		// large transaction, and gives up by itself only after its own timeout.
+		r.silence = max(2*senderTimeout, 30*time.Second)
+	}
+	r.assembly = assembly{consumer: c, relations: make(map[uint32]*Relation)}
+	r.lastHeard = time.Now()
+	return r
+}
+
+// interrupt wakes the reader from a blocked read. Safe for concurrent use.
+func (r *replication) interrupt() { _ = r.conn.Conn().SetReadDeadline(time.Unix(1, 0)) }
+
+func (r *replication) read(ctx context.Context) error {
+	if err := r.sendStatus(false); err != nil {
+		return err
+	}
+	for {
+		msg, err := r.receive(ctx)
+		if err != nil {
+			return err
+		}
+		if err := r.message(msg); err != nil {
+			return err
+		}
+		if r.feed.full() {
+			if err := r.awaitSpace(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// receive returns the next message. Between reads it sends what is due, and it
+// returns an error when ctx ends or the server has been silent for too long.
+func (r *replication) receive(ctx context.Context) (pgproto3.BackendMessage, error) {
+	for {
+		msg, err := r.conn.ReceiveMessage(context.Background())
+		if err == nil {
+			return msg, nil
+		}
+		var timeout net.Error
+		if !errors.As(err, &timeout) || !timeout.Timeout() {
+			return nil, fmt.Errorf("read replication stream: %w", err)
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err := r.housekeep(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// housekeep sends what is due and sets the next read deadline.
+func (r *replication) housekeep() error {
+	now := time.Now()
+	if r.messages != r.messagesSeen {
+		r.messagesSeen, r.lastHeard = r.messages, now
+	}
+	if now.Sub(r.lastHeard) > r.silence {
+		return fmt.Errorf("nothing heard from PostgreSQL for %s: the connection is dead", r.silence)
+	}
+	waiting := LSN(r.want.Load()) > r.handled
+	ask := waiting && now.Sub(r.lastAsked) >= awaitPace
+	if ask || now.Sub(r.lastStatus) >= r.interval {
+		if err := r.sendStatus(ask); err != nil {
+			return err
+		}
+	}
+	next := r.lastStatus.Add(r.interval)
+	if waiting {
+		next = r.lastAsked.Add(awaitPace)
+	}
+	if err := r.conn.Conn().SetReadDeadline(next); err != nil {
+		return fmt.Errorf("set read deadline: %w", err)
+	}
+	// An interrupt between the load above and the new deadline would be lost.
+	if !waiting && LSN(r.want.Load()) > r.handled {
+		r.interrupt()
+	}
+	return nil
+}
+
+func (r *replication) sendStatus(ask bool) error {
+	now := time.Now()
+	err := pglogrepl.SendStandbyStatusUpdate(context.Background(), r.conn, pglogrepl.StandbyStatusUpdate{
+		WALWritePosition: r.received,
+		WALFlushPosition: LSN(r.acknowledged.Load()),
+		WALApplyPosition: LSN(r.acknowledged.Load()),
+		ClientTime:       now,
+		ReplyRequested:   ask,
+	})
+	if err != nil {
+		return fmt.Errorf("send status: %w", err)
+	}
+	r.lastStatus = now
+	if ask {
+		r.lastAsked = now
+	}
+	return nil
+}
+
+// awaitSpace waits until downstream has taken what the feed holds; the status
+// goes out meanwhile.
+func (r *replication) awaitSpace(ctx context.Context) error {
+	for r.feed.full() {
+		tick, cancel := context.WithTimeout(ctx, r.interval)
+		r.feed.awaitSpace(tick, nil)
+		cancel()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if time.Since(r.lastStatus) >= r.interval {
+			if err := r.sendStatus(false); err != nil {
+				return err
+			}
+		}
+	}
+	r.lastHeard = time.Now()
+	return nil
+}
+
+func (r *replication) message(msg pgproto3.BackendMessage) error {
+	r.messages++
+	switch m := msg.(type) {
+	case *pgproto3.CopyData:
+		return r.copyData(m.Data)
+	case *pgproto3.ErrorResponse:
+		return explainSlot(pgconn.ErrorResponseToPgError(m))
+	case *pgproto3.CopyDone:
+		return errors.New("the server ended the stream")
+	case *pgproto3.NoticeResponse, *pgproto3.ParameterStatus:
+		return nil
+	}
+	return fmt.Errorf("read replication stream: unexpected message %T", msg)
+}
+
+// copyData handles one message of the streaming replication protocol:
+// XLogData ('w') or a primary keepalive ('k').
+func (r *replication) copyData(data []byte) error {
+	switch {
+	case len(data) > 25 && data[0] == pglogrepl.XLogDataByteID:
+		done, err := r.assembly.add(data[25:])
+		if err != nil {
+			return err
+		}
+		if done != nil {
+			r.handle(done)
+		}
+	case len(data) == 18 && data[0] == pglogrepl.PrimaryKeepaliveMessageByteID:
+		return r.keepalive(LSN(binary.BigEndian.Uint64(data[1:])), data[17] == 1)
+	default:
+		return fmt.Errorf("read replication stream: malformed copy data of %d octets", len(data))
+	}
+	return nil
+}
+
+func (r *replication) handle(tx *Transaction) {
+	r.received = max(r.received, tx.End)
+	r.handled = max(r.handled, tx.End)
+	r.feed.append(tx)
+}
+
+// keepalive moves Progress when no transaction is half read. The position can
+// lie below what was handled: the maximum counts.
+func (r *replication) keepalive(end LSN, reply bool) error {
+	if r.assembly.tx == nil && end > r.handled {
+		r.handled = end
+		r.received = max(r.received, end)
+		r.feed.progress(end)
+	}
+	if reply {
+		return r.sendStatus(false)
+	}
+	return nil
+}

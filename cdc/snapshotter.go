@@ -1,0 +1,262 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// SnapshotterOptions bounds what snapshots may take from the database.
+type SnapshotterOptions struct {
+	DatabaseURL string
+	// Connections is how many snapshots run at once. Zero means 4.
+	Connections int
+	// StatementTimeout bounds one SELECT. Zero means 60 s.
+	StatementTimeout time.Duration
+	// LockTimeout bounds the wait for a table that an ALTER holds. Zero means 10 s.
+	LockTimeout time.Duration
+}
+
+// Snapshotter reads tables so that the rows can be joined exactly to the stream.
+type Snapshotter struct {
+	pool *pgxpool.Pool
+	opts SnapshotterOptions
+}
+
+// Select is one query of a snapshot.
+type Select struct {
+	Table TableName
+	// SQL selects from Table; its parameters are sent as text.
+	SQL  string
+	Args []string
+	// Types are the type OIDs that the result columns must have; a difference is
+	// ErrShapeChanged.
+	Types []uint32
+	// Row gets each row, text format, nil for NULL, valid during the call only.
+	Row func(values [][]byte) error
+}
+
+// NewSnapshotter opens the pool; connections are made when needed.
+func NewSnapshotter(ctx context.Context, opts SnapshotterOptions) (*Snapshotter, error) {
+	if opts.Connections == 0 {
+		opts.Connections = 4
+	}
+	if opts.StatementTimeout == 0 {
+		opts.StatementTimeout = time.Minute
+	}
+	if opts.LockTimeout == 0 {
+		opts.LockTimeout = 10 * time.Second
+	}
+	conn, err := connectConfig(opts.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := pgxpool.ParseConfig(opts.DatabaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("parse database_url: %w", err)
+	}
+	cfg.ConnConfig.Config.RuntimeParams = conn.RuntimeParams
+	cfg.ConnConfig.Config.ConnectTimeout = conn.ConnectTimeout
+	cfg.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(opts.StatementTimeout.Milliseconds())
+	cfg.ConnConfig.RuntimeParams["lock_timeout"] = fmt.Sprint(opts.LockTimeout.Milliseconds())
+	cfg.MaxConns = int32(opts.Connections)
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open snapshot pool: %w", err)
+	}
+	return &Snapshotter{pool: pool, opts: opts}, nil
+}
+
+// Pool gives the connections to whoever reads the catalogue.
+func (s *Snapshotter) Pool() *pgxpool.Pool { return s.pool }
+
+// Close waits for running snapshots and closes the connections.
+func (s *Snapshotter) Close() { s.pool.Close() }
+
+const (
+	beginSQL = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	// The snapshot is the transaction's first; F is read after it, so every
+	// commit that the snapshot sees lies below F.
+	positionSQL = "SELECT pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text, pg_is_in_recovery()"
+)
+
+// Read runs q in a snapshot of its own, in one round trip. The table is locked
+// (ACCESS SHARE) before the snapshot is taken: an ALTER TABLE that rewrites it
+// between the two would leave the snapshot without rows. Flushes the WAL up to
+// the snapshot's position where it was not.
+func (s *Snapshotter) Read(ctx context.Context, q Select) (Snapshot, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("snapshot of %s: %w", q.Table, err)
+	}
+	defer conn.Release()
+	snap, flushed, err := s.read(ctx, conn.Conn().PgConn(), q)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("snapshot of %s: %w", q.Table, err)
+	}
+	if flushed < snap.Position {
+		if err := emitHeartbeat(ctx, conn.Conn().PgConn()); err != nil {
+			return Snapshot{}, fmt.Errorf("snapshot of %s: %w", q.Table, err)
+		}
+	}
+	return snap, nil
+}
+
+func (s *Snapshotter) read(ctx context.Context, conn *pgconn.PgConn, q Select) (snap Snapshot, flushed LSN, err error) {
+	p := conn.StartPipeline(ctx)
+	p.SendQueryParams(beginSQL, nil, nil, nil, nil)
+	p.SendQueryParams("LOCK TABLE "+q.Table.String()+" IN ACCESS SHARE MODE", nil, nil, nil, nil)
+	p.SendQueryParams(positionSQL, nil, nil, nil, nil)
+	p.SendQueryParams(q.SQL, textArgs(q.Args), nil, nil, nil)
+	p.SendQueryParams("COMMIT", nil, nil, nil, nil)
+	if err := p.Sync(); err != nil {
+		return snap, 0, errors.Join(err, p.Close())
+	}
+	snap, flushed, err = readPipeline(p, q)
+	// Close drains what an error left unread.
+	if closeErr := p.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil && conn.TxStatus() != 'I' && !conn.IsClosed() {
+		_, rollbackErr := conn.Exec(ctx, "ROLLBACK").ReadAll()
+		err = errors.Join(err, rollbackErr)
+	}
+	return snap, flushed, err
+}
+
+func readPipeline(p *pgconn.Pipeline, q Select) (snap Snapshot, flushed LSN, err error) {
+	if err := skipResults(p, 2); err != nil { // BEGIN, LOCK TABLE
+		return snap, 0, err
+	}
+	rr, err := nextResult(p)
+	if err != nil {
+		return snap, 0, err
+	}
+	res := rr.Read()
+	if res.Err != nil {
+		return snap, 0, res.Err
+	}
+	if snap, flushed, err = parsePosition(res.Rows[0]); err != nil {
+		return snap, 0, err
+	}
+	if rr, err = nextResult(p); err != nil {
+		return snap, 0, err
+	}
+	if err := readRows(rr, q); err != nil {
+		return snap, 0, err
+	}
+	return snap, flushed, skipResults(p, 1) // COMMIT
+}
+
+func readRows(rr *pgconn.ResultReader, q Select) error {
+	fields := rr.FieldDescriptions()
+	var err error
+	if len(fields) != len(q.Types) {
+		err = fmt.Errorf("%w: %d columns instead of %d", ErrShapeChanged, len(fields), len(q.Types))
+	}
+	for i := 0; err == nil && i < len(fields); i++ {
+		if fields[i].DataTypeOID != q.Types[i] {
+			err = fmt.Errorf("%w: column %s", ErrShapeChanged, fields[i].Name)
+		}
+	}
+	for rr.NextRow() {
+		if err == nil {
+			err = q.Row(rr.Values())
+		}
+	}
+	if _, closeErr := rr.Close(); closeErr != nil {
+		return closeErr
+	}
+	return err
+}
+
+func parsePosition(row [][]byte) (snap Snapshot, flushed LSN, err error) {
+	if string(row[3]) == "t" {
+		return snap, 0, errors.New("this server is a standby, whose snapshots don't say what is in progress: point database_url at the primary")
+	}
+	if snap, err = parseSnapshot(string(row[0])); err != nil {
+		return snap, 0, err
+	}
+	if snap.Position, err = pglogrepl.ParseLSN(string(row[1])); err != nil {
+		return snap, 0, err
+	}
+	flushed, err = pglogrepl.ParseLSN(string(row[2]))
+	return snap, flushed, err
+}
+
+func nextResult(p *pgconn.Pipeline) (*pgconn.ResultReader, error) {
+	res, err := p.GetResults()
+	if err != nil {
+		return nil, err
+	}
+	rr, ok := res.(*pgconn.ResultReader)
+	if !ok {
+		return nil, fmt.Errorf("unexpected result %T", res)
+	}
+	return rr, nil
+}
+
+func skipResults(p *pgconn.Pipeline, n int) error {
+	for range n {
+		rr, err := nextResult(p)
+		if err != nil {
+			return err
+		}
+		if _, err := rr.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func textArgs(args []string) [][]byte {
+	values := make([][]byte, len(args))
+	for i, a := range args {
+		values[i] = []byte(a)
+	}
+	return values
+}
+
+// Visible takes a snapshot without reading rows: what is visible by now.
+func (s *Snapshotter) Visible(ctx context.Context) (Snapshot, error) {
+	var text, insert, flush string
+	var standby bool
+	if err := s.pool.QueryRow(ctx, positionSQL).Scan(&text, &insert, &flush, &standby); err != nil {
+		return Snapshot{}, fmt.Errorf("read snapshot: %w", err)
+	}
+	row := [][]byte{[]byte(text), []byte(insert), []byte(flush), []byte("f")}
+	if standby {
+		row[3] = []byte("t")
+	}
+	snap, _, err := parsePosition(row)
+	return snap, err
+}
+
+// Heartbeat writes a logical message, so that the WAL is flushed up to now and
+// the slot has something to move past.
+func (s *Snapshotter) Heartbeat(ctx context.Context) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("heartbeat: %w", err)
+	}
+	defer conn.Release()
+	return emitHeartbeat(ctx, conn.Conn().PgConn())
+}
+
+// emitHeartbeat commits locally only: a synchronous standby that is away would
+// hang it.
+func emitHeartbeat(ctx context.Context, conn *pgconn.PgConn) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_, err := conn.Exec(ctx, `BEGIN; SET LOCAL synchronous_commit = local;
+		SELECT pg_logical_emit_message(true, 'walwire', ''); COMMIT`).ReadAll()
+	if err != nil {
+		return fmt.Errorf("heartbeat: %w", err)
+	}
+	return nil
+}

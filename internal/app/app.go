@@ -1,0 +1,227 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/walwire/walwire/auth"
+	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/mapping"
+	"github.com/walwire/walwire/mapping/predicate"
+	"github.com/walwire/walwire/stream"
+)
+
+const (
+	// feedBytes bounds what was read from the WAL and not yet routed, in octets.
+	feedBytes = 8 << 20
+	// drainTime bounds the end of the connections at a stop.
+	drainTime = 10 * time.Second
+)
+
+// App is one server.
+type App struct {
+	cfg      *mapping.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	auth     *auth.Authenticator
+	listener net.Listener
+	server   atomic.Pointer[stream.Server]
+	parts    atomic.Pointer[parts]
+	phase    atomic.Pointer[error] // why it does not serve yet
+	ready    chan struct{}         // closed when it first serves
+}
+
+// parts are what exists once the database has been reached.
+type parts struct {
+	consumer *cdc.Consumer
+	hub      *stream.Hub
+}
+
+// New checks the configuration as far as it can be without the database, and
+// opens the listening socket.
+func New(cfg *mapping.Config, log *slog.Logger) (*App, error) {
+	if cfg.DatabaseURL.IsZero() {
+		return nil, errors.New("database_url is not set: give it in the config file, or as WALWIRE_DATABASE_URL")
+	}
+	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry(), ready: make(chan struct{})}
+	a.starting(errors.New("starting"))
+	var err error
+	if a.auth, err = authenticator(cfg); err != nil {
+		return nil, err
+	}
+	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+	}
+	return a, nil
+}
+
+func (a *App) starting(why error) { a.phase.Store(&why) }
+
+// URL is where the server listens, as http://host:port.
+func (a *App) URL() string { return "http://" + a.listener.Addr().String() }
+
+// Ready is closed when the server first serves.
+func (a *App) Ready() <-chan struct{} { return a.ready }
+
+// Hub gives what follows the WAL, nil before Ready.
+func (a *App) Hub() *stream.Hub {
+	if p := a.parts.Load(); p != nil {
+		return p.hub
+	}
+	return nil
+}
+
+// Run serves until ctx ends, which is not an error, or something can't go on.
+func (a *App) Run(ctx context.Context) error {
+	web := &http.Server{
+		Handler:           http.HandlerFunc(a.serveHTTP),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	group, inner := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := web.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve HTTP: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error { return a.follow(inner) })
+	group.Go(func() error {
+		<-inner.Done()
+		stop, cancel := context.WithTimeout(context.Background(), drainTime)
+		defer cancel()
+		if s := a.server.Load(); s != nil {
+			_ = s.Close(stop) // what is left then has been cut off
+		}
+		return web.Shutdown(stop)
+	})
+	err := group.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (a *App) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	if s := a.server.Load(); s != nil {
+		s.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if r.URL.Path == "/healthz" {
+		_, _ = w.Write([]byte(`{"status":"ok"}` + "\n"))
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = fmt.Fprintf(w, `{"code":"unavailable","message":%q,"status":"not ready","reason":%q}`+"\n", "the server is starting: try again", *a.phase.Load())
+}
+
+// follow reaches the database, checks it, and follows its WAL.
+func (a *App) follow(ctx context.Context) error {
+	snapshotter, err := cdc.NewSnapshotter(ctx, cdc.SnapshotterOptions{
+		DatabaseURL:      a.cfg.DatabaseURL.Reveal(),
+		Connections:      a.cfg.Limits.SnapshotConnections,
+		StatementTimeout: a.cfg.Limits.SnapshotTimeout,
+	})
+	if err != nil {
+		return err
+	}
+	defer snapshotter.Close()
+	if err := a.prepare(ctx, snapshotter); err != nil {
+		return err
+	}
+	feed := cdc.NewFeed(feedBytes)
+	consumer := cdc.NewConsumer(cdc.ConsumerOptions{
+		DatabaseURL: a.cfg.DatabaseURL.Reveal(), Slot: a.cfg.Slot, Publication: a.cfg.Publication, Log: a.log,
+	}, feed)
+	metrics := stream.NewMetrics()
+	if err := metrics.Register(a.registry); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	hub := stream.NewHub(stream.Options{
+		Feed: feed, Consumer: consumer, Snapshotter: snapshotter, Metrics: metrics, Log: a.log,
+		RowsPerQuery: a.cfg.Limits.Rows,
+		LoadSchema:   func(ctx context.Context) (*stream.Schema, error) { return a.loadSchema(ctx, snapshotter.Pool()) },
+	})
+	a.parts.Store(&parts{consumer: consumer, hub: hub})
+	a.server.Store(a.newServer(hub, consumer))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return consumer.Run(ctx) })
+	group.Go(func() error { return hub.Run(ctx) })
+	group.Go(func() error { return a.announce(ctx, hub, consumer) })
+	return group.Wait()
+}
+
+// announce closes ready once both the schema is read and the WAL is followed.
+func (a *App) announce(ctx context.Context, hub *stream.Hub, consumer *cdc.Consumer) error {
+	t := time.NewTicker(10 * time.Millisecond)
+	defer t.Stop()
+	for hub.Schema() == nil || !consumer.Status().Connected {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+	a.log.Info("serving", "url", a.URL())
+	close(a.ready)
+	return nil
+}
+
+func (a *App) newServer(hub *stream.Hub, consumer *cdc.Consumer) *stream.Server {
+	l := a.cfg.Limits
+	return stream.NewServer(hub, stream.ServerOptions{
+		Authenticator: a.auth,
+		AuthDeadline:  l.AuthDeadline,
+		WaitTimeout:   l.WaitTimeout,
+		FrameBytes:    int64(l.FrameBytes),
+		Subscriptions: l.Subscriptions,
+		Filter:        predicate.Limits{Depth: l.FilterDepth, Nodes: l.FilterNodes, Values: l.FilterValues},
+		Origins:       a.cfg.Origins,
+		Gatherer:      a.registry,
+		Log:           a.log,
+		Ready: func() error {
+			if s := consumer.Status(); !s.Connected {
+				return fmt.Errorf("the WAL is not followed: %w", s.Err)
+			}
+			return nil
+		},
+	})
+}
+
+// authenticator makes what checks tokens from the configuration.
+func authenticator(cfg *mapping.Config) (*auth.Authenticator, error) {
+	keys := make([]*auth.Key, len(cfg.Auth.Keys))
+	for i, k := range cfg.Auth.Keys {
+		var err error
+		if k.Algorithm == string(auth.HS256) {
+			keys[i], err = auth.NewSecretKey(k.ID, []byte(k.Secret.Reveal()))
+		} else {
+			keys[i], err = auth.NewPublicKey(k.ID, auth.Algorithm(k.Algorithm), k.PublicKey)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("auth.keys: %w", err)
+		}
+	}
+	ring, err := auth.NewKeyRing(keys...)
+	if err != nil {
+		return nil, fmt.Errorf("auth.keys: %w", err)
+	}
+	verifier, err := auth.NewVerifier(auth.VerifierConfig{
+		Issuer: cfg.Auth.Issuer, Audience: cfg.Auth.Audience, Skew: cfg.Auth.ClockSkew, Keys: ring, MaxBytes: int(cfg.Limits.TokenBytes),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	return auth.NewAuthenticator(verifier, auth.ClaimPaths(cfg.User.Claims))
+}

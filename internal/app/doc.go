@@ -1,0 +1,12 @@
+// Package app is the whole server, wired: what `walwire serve` and `walwire dev`
+// run, and what the end-to-end tests run.
+//
+// Run starts the HTTP side first, so that health can be asked for at once, then
+// waits for the database, reads the schema, inspects the database, and follows
+// the WAL. Its goroutines are the HTTP server, the consumer (one, which owns the
+// replication connection) and the hub (one, which starts one a company). The first
+// that ends stops the rest; Run returns when all have ended.
+//
+// The zero value of nothing here is useful: New makes an App from a loaded
+// configuration.
+package app

@@ -1,0 +1,214 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/mapping"
+	"github.com/walwire/walwire/mapping/predicate"
+	"github.com/walwire/walwire/stream"
+)
+
+// prepare waits for the database, makes it fit where the configuration says
+// manage, and refuses one that can't be served.
+func (a *App) prepare(ctx context.Context, s *cdc.Snapshotter) error {
+	if err := a.awaitDatabase(ctx, s); err != nil {
+		return err
+	}
+	if a.cfg.Manage {
+		if err := a.manage(ctx, s); err != nil {
+			return err
+		}
+	}
+	schema, err := a.loadSchema(ctx, s.Pool())
+	if err != nil {
+		return err
+	}
+	problems := make([]error, 0, len(schema.Broken))
+	for _, broken := range schema.Broken {
+		problems = append(problems, broken)
+	}
+	if len(problems) > 0 {
+		return errors.Join(problems...)
+	}
+	findings, err := Inspect(ctx, a.cfg, s.Pool())
+	if err != nil {
+		return err
+	}
+	return a.refuse(findings)
+}
+
+// awaitDatabase waits for a database that is not up yet. Anything but that is an error.
+func (a *App) awaitDatabase(ctx context.Context, s *cdc.Snapshotter) error {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := s.Pool().Ping(ctx)
+		if err == nil {
+			return nil
+		}
+		if !comesBack(err) {
+			return fmt.Errorf("connect to the database: %w", err)
+		}
+		a.starting(fmt.Errorf("waiting for the database: %w", err))
+		a.log.Warn("waiting for the database", "error", err, "again_in", wait)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// comesBack reports whether err is a database that is not there yet, rather than
+// one that refuses.
+func comesBack(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "57P03" || pg.Code == "53300" // cannot_connect_now, too_many_connections
+	}
+	var netErr net.Error
+	return errors.As(err, &netErr)
+}
+
+// manage sets up publication and replica identities with the second, more
+// powerful connection, which is used for nothing else.
+func (a *App) manage(ctx context.Context, s *cdc.Snapshotter) error {
+	if a.cfg.AdminDatabaseURL.IsZero() {
+		return errors.New("manage is true, but admin_database_url is not set")
+	}
+	conn, err := pgx.Connect(ctx, a.cfg.AdminDatabaseURL.Reveal())
+	if err != nil {
+		return fmt.Errorf("connect as admin: %w", err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	found, err := cdc.LoadTables(ctx, conn, tableNames(a.cfg))
+	if err != nil {
+		return fmt.Errorf("read the catalogue: %w", err)
+	}
+	tables := make([]*cdc.Table, 0, len(found))
+	for _, name := range tableNames(a.cfg) {
+		tables = append(tables, found[name])
+	}
+	added, err := cdc.EnsurePublication(ctx, conn, a.cfg.Publication, tables)
+	if err != nil {
+		return err
+	}
+	if len(added) == 0 {
+		return nil
+	}
+	a.starting(errors.New("waiting for the transactions that were open when tables joined the publication"))
+	return cdc.WaitAdded(ctx, s.Pool(), a.log, added)
+}
+
+func (a *App) refuse(findings []cdc.Finding) error {
+	var fatal []cdc.Finding
+	for _, f := range findings {
+		switch f.Severity {
+		case cdc.SeverityFatal:
+			fatal = append(fatal, f)
+		case cdc.SeverityWarning:
+			a.log.Warn(f.Message, "subject", f.Subject, "mend", f.SQL, "hint", f.Hint)
+		}
+	}
+	if len(fatal) > 0 {
+		return &cdc.RefusedError{Operation: "serve", Findings: fatal}
+	}
+	return nil
+}
+
+// Inspect looks at the database with the configuration's eyes.
+func Inspect(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) ([]cdc.Finding, error) {
+	opts := cdc.InspectOptions{
+		Tables:         tableNames(cfg),
+		Publication:    cfg.Publication,
+		Slot:           cfg.Slot,
+		DatabaseURL:    cfg.DatabaseURL.Reveal(),
+		Manage:         cfg.Manage,
+		CompanyColumns: make(map[cdc.TableName]string),
+		Columns:        make(map[cdc.TableName][]string),
+	}
+	for _, t := range cfg.Tables {
+		name := cdc.TableName(t.Relation)
+		opts.CompanyColumns[name] = t.Company
+		for _, r := range t.Roles {
+			opts.Columns[name] = append(append(opts.Columns[name], r.Columns.Names...), r.Columns.Except...)
+		}
+	}
+	return cdc.Inspect(ctx, q, opts)
+}
+
+func tableNames(cfg *mapping.Config) []cdc.TableName {
+	names := make([]cdc.TableName, len(cfg.Tables))
+	for i, t := range cfg.Tables {
+		names[i] = cdc.TableName(t.Relation)
+	}
+	return names
+}
+
+// loadSchema reads the catalogue and binds the mapping to it. A table that does
+// not fit is left out and named in Broken; the others are served.
+func (a *App) loadSchema(ctx context.Context, q cdc.CatalogQuerier) (*stream.Schema, error) {
+	found, err := cdc.LoadTables(ctx, q, tableNames(a.cfg))
+	var missing *cdc.TableError
+	if err != nil && !errors.As(err, &missing) {
+		return nil, fmt.Errorf("read the catalogue: %w", err)
+	}
+	schema := &stream.Schema{Tables: make(map[string]*cdc.Table), Broken: make(map[string]error)}
+	infos := make(map[string]mapping.TableInfo)
+	for _, t := range a.cfg.Tables {
+		table := found[cdc.TableName(t.Relation)]
+		if table == nil {
+			schema.Broken[t.Name] = err
+			continue
+		}
+		schema.Tables[t.Name], infos[t.Name] = table, info(table)
+	}
+	if len(schema.Broken) == 0 {
+		if schema.Mapping, err = mapping.Compile(a.cfg, infos); err == nil {
+			return schema, nil
+		}
+	}
+	return a.partial(schema, infos)
+}
+
+// partial compiles what does not fit as a whole: first each table by itself, to
+// find those that don't, then the rest together.
+func (a *App) partial(schema *stream.Schema, infos map[string]mapping.TableInfo) (*stream.Schema, error) {
+	rest := *a.cfg
+	rest.Tables = nil
+	for _, t := range a.cfg.Tables {
+		if schema.Broken[t.Name] != nil {
+			continue
+		}
+		alone := *a.cfg
+		alone.Tables, alone.User.Rows = []mapping.TableConfig{t}, nil
+		if _, err := mapping.Compile(&alone, infos); err != nil {
+			schema.Broken[t.Name] = err
+			delete(schema.Tables, t.Name)
+			continue
+		}
+		rest.Tables = append(rest.Tables, t)
+	}
+	var err error
+	if schema.Mapping, err = mapping.Compile(&rest, infos); err != nil {
+		return nil, err
+	}
+	return schema, nil
+}
+
+func info(t *cdc.Table) mapping.TableInfo {
+	in := mapping.TableInfo{Key: t.Key}
+	for _, c := range t.Columns {
+		in.Columns = append(in.Columns, mapping.ColumnInfo{
+			Column:  predicate.Column{Name: c.Name, Type: c.Type},
+			NotNull: c.NotNull, Generated: c.Generated,
+		})
+	}
+	return in
+}

@@ -1,0 +1,224 @@
+package apptest
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/walwire/walwire/auth"
+	"github.com/walwire/walwire/internal/app"
+	"github.com/walwire/walwire/internal/pgtest"
+	"github.com/walwire/walwire/mapping"
+	"github.com/walwire/walwire/migrations"
+)
+
+const (
+	secret   = "a secret for tests only, of 32 octets or more"
+	issuer   = "https://issuer.test"
+	audience = "walwire-test"
+)
+
+// Server is a running walwire on a database of its own.
+type Server struct {
+	*app.App
+	TB testing.TB
+	// AdminURL connects to the database as a superuser.
+	AdminURL string
+	// Config is what it runs with.
+	Config *mapping.Config
+	DB     *pgx.Conn // as a superuser
+	stop   func()
+}
+
+// Options change what Start sets up. The zero value is the reference schema
+// with the example's configuration, run as a role with no more than its rights.
+type Options struct {
+	// Schema is SQL run instead of the reference migrations. It makes the
+	// publication walwire itself.
+	Schema string
+	// Tables are what the server's role may read, when Schema is set.
+	Tables []pgx.Identifier
+	// Config is the YAML, "" for the example. ${WALWIRE_DATABASE_URL} and the
+	// other variables of the example are set.
+	Config string
+	// AdminURL is a database made already; "" makes one.
+	AdminURL string
+	// Edit changes the loaded configuration.
+	Edit func(*mapping.Config)
+}
+
+// Start runs a server until the test ends.
+func Start(tb testing.TB, o Options) *Server {
+	tb.Helper()
+	s := Prepare(tb, o)
+	s.Run()
+	return s
+}
+
+// Prepare sets everything up but does not run the server.
+func Prepare(tb testing.TB, o Options) *Server {
+	tb.Helper()
+	ctx := tb.Context()
+	s := &Server{TB: tb, AdminURL: o.AdminURL}
+	if s.AdminURL == "" {
+		s.AdminURL = pgtest.Database(tb)
+	}
+	s.DB = pgtest.MustConnect(tb, s.AdminURL)
+	tables := o.Tables
+	if o.Schema == "" {
+		if err := migrations.Up(ctx, s.AdminURL, Logger(tb)); err != nil {
+			tb.Fatalf("migrate: %v", err)
+		}
+		tables = migrations.MappedTables()
+	} else {
+		pgtest.MustExec(tb, s.DB, o.Schema)
+	}
+	role := pgtest.Unique("walwire")
+	if err := migrations.Role(ctx, s.AdminURL, role, "secret", tables); err != nil {
+		tb.Fatalf("make role: %v", err)
+	}
+	tb.Cleanup(func() { s.dropRole(role) })
+	env := map[string]string{
+		"WALWIRE_DATABASE_URL": pgtest.WithUser(tb, s.AdminURL, role, "secret"),
+		"WALWIRE_LISTEN":       "127.0.0.1:0",
+		"WALWIRE_TOKEN_SECRET": secret,
+		"WALWIRE_ISSUER":       issuer,
+		"WALWIRE_AUDIENCE":     audience,
+	}
+	text := o.Config
+	if text == "" {
+		text = example(tb)
+	}
+	cfg, err := mapping.Parse("test.yaml", []byte(text), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	if err != nil {
+		tb.Fatalf("config: %v", err)
+	}
+	cfg.Slot = pgtest.Unique("slot")
+	if o.Edit != nil {
+		o.Edit(cfg)
+	}
+	s.Config = cfg
+	return s
+}
+
+func (s *Server) dropRole(role string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.AdminURL)
+	if err != nil {
+		return // the whole server is gone
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	name := pgx.Identifier{role}.Sanitize()
+	if _, err := conn.Exec(ctx, "DROP OWNED BY "+name+"; DROP ROLE "+name); err != nil {
+		s.TB.Errorf("drop role: %v", err)
+	}
+}
+
+func example(tb testing.TB) string {
+	tb.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(file), "..", "..", "walwire.example.yaml"))
+	if err != nil {
+		tb.Fatalf("read the example: %v", err)
+	}
+	return string(text)
+}
+
+// Run starts the server and waits until it serves.
+func (s *Server) Run() {
+	s.TB.Helper()
+	done, stop := s.Launch()
+	s.stop = stop
+	s.TB.Cleanup(s.Stop)
+	select {
+	case <-s.Ready():
+	case err := <-done:
+		s.TB.Fatalf("server ended before it was ready: %v", err)
+	case <-time.After(60 * time.Second):
+		s.TB.Fatal("server not ready after a minute")
+	}
+}
+
+// Launch starts the server; its end comes on done. stop ends it and waits.
+func (s *Server) Launch() (done <-chan error, stop func()) {
+	s.TB.Helper()
+	a, err := app.New(s.Config, Logger(s.TB))
+	if err != nil {
+		s.TB.Fatalf("make server: %v", err)
+	}
+	s.App = a
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	joined := make(chan struct{})
+	go func() {
+		ended <- a.Run(ctx)
+		close(joined)
+	}()
+	return ended, func() {
+		cancel()
+		<-joined
+	}
+}
+
+// Stop ends the server; the test's end does it too.
+func (s *Server) Stop() {
+	if s.stop != nil {
+		s.stop()
+		s.stop = nil
+	}
+}
+
+// Claims are a token's, with issuer and audience filled in where missing.
+type Claims = map[string]any
+
+// Token signs a token that the server accepts.
+func (s *Server) Token(claims Claims) string {
+	s.TB.Helper()
+	full := auth.Claims{"iss": issuer, "aud": audience}
+	maps.Copy(full, claims)
+	key, err := auth.NewSecretKey("main", []byte(secret))
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	token, err := auth.Sign(key, full, time.Hour)
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	return token
+}
+
+// Owner is a token that sees all of a company.
+func (s *Server) Owner(company string) string {
+	return s.Token(Claims{"sub": "owner of " + company, "company_id": company, "roles": []string{"owner"}})
+}
+
+// WS is the WebSocket address.
+func (s *Server) WS() string { return "ws" + strings.TrimPrefix(s.URL(), "http") + "/v1/stream" }
+
+// Exec runs SQL as a superuser.
+func (s *Server) Exec(sql string, args ...any) {
+	s.TB.Helper()
+	pgtest.MustExec(s.TB, s.DB, sql, args...)
+}
+
+// Scan runs a query of one row.
+func (s *Server) Scan(to any, sql string, args ...any) {
+	s.TB.Helper()
+	if err := s.DB.QueryRow(s.TB.Context(), sql, args...).Scan(to); err != nil {
+		s.TB.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// Logger writes to the test's log.
+func Logger(tb testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+}

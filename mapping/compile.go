@@ -1,0 +1,247 @@
+package mapping
+
+import (
+	"fmt"
+	"slices"
+
+	"cel.dev/cel-go/cel"
+
+	"github.com/walwire/walwire/cdc/pgvalue"
+)
+
+// Mapping is a configuration compiled against a database. Immutable.
+type Mapping struct {
+	tables   []*Table
+	userRows []*UserRow
+}
+
+// Table gives the table mapped under the public name.
+func (m *Mapping) Table(name string) (*Table, bool) {
+	i := slices.IndexFunc(m.tables, func(t *Table) bool { return t.Name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return m.tables[i], true
+}
+
+// Tables gives the mapped tables in the configuration's order.
+func (m *Mapping) Tables() []*Table { return slices.Clone(m.tables) }
+
+// UserRows gives the lookups of the user's attributes, in the order to do them.
+func (m *Mapping) UserRows() []*UserRow { return slices.Clone(m.userRows) }
+
+// Compile holds a configuration against the tables of the database, given by
+// their public names. All findings come at once, as an Errors.
+func Compile(cfg *Config, tables map[string]TableInfo) (*Mapping, error) {
+	c := &compiler{
+		validator: validator{problems: problems{file: cfg.File}, positions: cfg.positions},
+		cfg:       cfg,
+		infos:     tables,
+		mapping:   &Mapping{},
+	}
+	for _, t := range cfg.Tables {
+		if info, ok := tables[t.Name]; ok {
+			c.mapping.tables = append(c.mapping.tables, c.table(t, info))
+		} else {
+			c.report(join("tables", t.Name)+".table", "table %s was not found in the database", t.Relation)
+		}
+	}
+	for i, row := range cfg.User.Rows {
+		if r := c.userRow(index("user.rows", i), row); r != nil {
+			c.mapping.userRows = append(c.mapping.userRows, r)
+		}
+	}
+	user := c.attributeTypes()
+	for i := range cfg.Tables {
+		if t, ok := c.mapping.Table(cfg.Tables[i].Name); ok {
+			c.rules(cfg.Tables[i], t, user)
+		}
+	}
+	if err := c.err(); err != nil {
+		return nil, err
+	}
+	return c.mapping, nil
+}
+
+// compiler makes a Mapping and collects findings.
+type compiler struct {
+	validator
+	cfg     *Config
+	infos   map[string]TableInfo
+	mapping *Mapping
+}
+
+func (c *compiler) table(cfg TableConfig, info TableInfo) *Table {
+	path := join("tables", cfg.Name)
+	t := &Table{Name: cfg.Name, Relation: cfg.Relation, Key: slices.Clone(info.Key)}
+	for _, column := range info.Columns {
+		t.Columns = append(t.Columns, column.Column)
+	}
+	if !isKey(info) {
+		t.Key = nil
+		c.report(path+".table", "%s has no key that names a row at every moment: give it a primary key, or a unique index over NOT NULL columns that is neither deferrable nor partial", cfg.Relation)
+	}
+	if t.Company = columnIndex(info, cfg.Company); t.Company < 0 {
+		t.Company = 0
+		c.report(path+".company", "%s has no column %q%s; %s", cfg.Relation, cfg.Company, didYouMean(cfg.Company, columnNames(info)), companyHint)
+	} else if err := checkCompany(info.Columns[t.Company]); err != nil {
+		c.report(path+".company", "%v", err)
+	}
+	return t
+}
+
+// isKey reports whether a table has a key, of columns that it has.
+func isKey(info TableInfo) bool {
+	return len(info.Key) > 0 && !slices.ContainsFunc(info.Key, func(i int) bool { return i < 0 || i >= len(info.Columns) })
+}
+
+// checkCompany refuses company columns whose values a token can't name exactly.
+func checkCompany(column ColumnInfo) error {
+	switch {
+	case column.Generated:
+		return fmt.Errorf("column %q is generated: it is not in the log of changes; name a stored column", column.Name)
+	case column.Type.Kind == pgvalue.KindInt, column.Type.Kind == pgvalue.KindInt8,
+		column.Type.Kind == pgvalue.KindUUID, column.Type.Kind == pgvalue.KindText:
+		return column.Type.CheckEquality()
+	}
+	return fmt.Errorf("column %q is %s: a company column is smallint, integer, bigint, uuid, text or varchar", column.Name, column.Type.Name)
+}
+
+// rules compiles what the roles may see of a table.
+func (c *compiler) rules(cfg TableConfig, t *Table, user map[string]*cel.Type) {
+	path, info := join("tables", cfg.Name)+".roles", c.infos[cfg.Name]
+	s, err := newSchema(t.Columns, user)
+	if err != nil {
+		c.reportKey(path, "prepare the rules: %v", err)
+		return
+	}
+	env, err := s.environment()
+	if err != nil {
+		c.reportKey(path, "prepare the rules: %v", err)
+		return
+	}
+	for _, role := range cfg.Roles {
+		at := join(path, role.Name)
+		compiler := ruleCompiler{env: env, schema: s, table: t, info: info}
+		compiler.report = func(offset int, format string, args ...any) {
+			c.add(role.Rows.position(offset), at+".rows", format, args...)
+		}
+		t.roles = append(t.roles, roleAccess{
+			role:    role.Name,
+			rule:    compiler.compile(role.Rows.Text),
+			columns: c.columns(at+".columns", role.Columns, t, info),
+		})
+	}
+}
+
+// columns gives the ordinals a list names, ascending, with the key's: removals
+// carry it.
+func (c *compiler) columns(path string, list ColumnList, t *Table, info TableInfo) []int {
+	shown := make([]bool, len(info.Columns))
+	listed, at := list.Names, path
+	if list.All {
+		listed, at = list.Except, path+".except"
+		for i, column := range info.Columns {
+			shown[i] = !column.Generated
+		}
+	}
+	for i, name := range listed {
+		ordinal := columnIndex(info, name)
+		switch {
+		case ordinal < 0:
+			c.report(index(at, i), "%s has no column %q%s", t.Relation, name, didYouMean(name, columnNames(info)))
+			continue
+		case !list.All && info.Columns[ordinal].Generated:
+			c.report(index(at, i), "column %q is generated: it is not in the log of changes; leave it out", name)
+		case list.All && slices.Contains(t.Key, ordinal):
+			c.report(index(at, i), "column %q is in the key, which every role sees: leave it out of the exceptions, or remove the role", name)
+		}
+		shown[ordinal] = !list.All
+	}
+	for _, ordinal := range t.Key {
+		shown[ordinal] = true
+	}
+	var ordinals []int
+	for ordinal, is := range shown {
+		if is {
+			ordinals = append(ordinals, ordinal)
+		}
+	}
+	return ordinals
+}
+
+// userRow compiles a lookup of the user's attributes; nil after a finding.
+func (c *compiler) userRow(path string, cfg UserRowConfig) *UserRow {
+	t, ok := c.mapping.Table(cfg.Table)
+	if !ok {
+		return nil // reported with the table
+	}
+	r, before := &UserRow{Table: t}, len(c.list)
+	for _, m := range cfg.Match {
+		ordinal := c.rowColumn(join(path+".match", m.Column), m.Column, t)
+		if ordinal < 0 {
+			continue
+		}
+		if err := t.Columns[ordinal].Type.CheckEquality(); err != nil {
+			c.report(join(path+".match", m.Column), "column %q: %v", m.Column, err)
+		}
+		r.match = append(r.match, rowMatch{ordinal: ordinal, attribute: m.Attribute})
+	}
+	for _, a := range cfg.Attributes {
+		if ordinal := c.rowColumn(join(path+".attributes", a.Attribute), a.Column, t); ordinal >= 0 {
+			r.attributes = append(r.attributes, rowAttribute{ordinal: ordinal, name: a.Attribute})
+		}
+	}
+	if len(c.list) > before {
+		return nil
+	}
+	return r
+}
+
+// rowColumn gives the ordinal of a column of the user's row, or -1 after a finding.
+func (c *compiler) rowColumn(path, name string, t *Table) int {
+	info := c.infos[t.Name]
+	ordinal := columnIndex(info, name)
+	switch {
+	case ordinal < 0:
+		c.report(path, "%s has no column %q%s", t.Relation, name, didYouMean(name, columnNames(info)))
+	case info.Columns[ordinal].Generated:
+		c.report(path, "column %q is generated: it is not in the log of changes; name a stored column", name)
+		return -1
+	}
+	return ordinal
+}
+
+// attributeTypes gives the types of `user`'s attributes: a row's have the
+// column's, claims can be anything.
+func (c *compiler) attributeTypes() map[string]*cel.Type {
+	user := make(map[string]*cel.Type)
+	for _, row := range c.cfg.User.Rows {
+		info := c.infos[row.Table]
+		for _, a := range row.Attributes {
+			_, twice := user[a.Attribute]
+			_, claimed := c.cfg.User.Claims[a.Attribute]
+			ordinal := columnIndex(info, a.Column)
+			if user[a.Attribute] = cel.DynType; ordinal >= 0 && !twice && !claimed {
+				user[a.Attribute] = attributeType(info.Columns[ordinal].Type)
+			}
+		}
+	}
+	for name := range c.cfg.User.Claims {
+		user[name] = cel.DynType
+	}
+	user[AttributeRoles] = cel.ListType(cel.StringType)
+	return user
+}
+
+func columnIndex(info TableInfo, name string) int {
+	return slices.IndexFunc(info.Columns, func(c ColumnInfo) bool { return c.Name == name })
+}
+
+func columnNames(info TableInfo) []string {
+	names := make([]string, len(info.Columns))
+	for i, c := range info.Columns {
+		names[i] = c.Name
+	}
+	return names
+}

@@ -1,0 +1,74 @@
+package mapping
+
+import "github.com/goccy/go-yaml/ast"
+
+// Config is what the configuration file says, with the defaults filled in and
+// nothing yet held against a database. Immutable once loaded.
+type Config struct {
+	// File is the name errors carry.
+	File string
+	// DatabaseURL is where rows are read, as the role with few rights. It may be
+	// empty, for a program that has it from elsewhere.
+	DatabaseURL Secret
+	// AdminDatabaseURL is used for the publication and replica identities when
+	// Manage is set, and for nothing else.
+	AdminDatabaseURL Secret
+	Manage           bool
+	// Listen is the address served, host:port.
+	Listen      string
+	Slot        string
+	Publication string
+	// Origins are the web origins that may connect, as in https://app.example.com;
+	// "*" is any. None means only the server's own.
+	Origins []string
+	Limits  Limits
+	Auth    Auth
+	User    User
+	// Tables are in the file's order.
+	Tables []TableConfig
+
+	positions positions
+}
+
+// Table gives the table mapped under the public name.
+func (c *Config) Table(name string) (*TableConfig, bool) {
+	for i := range c.Tables {
+		if c.Tables[i].Name == name {
+			return &c.Tables[i], true
+		}
+	}
+	return nil, false
+}
+
+func (d *decoder) config(n ast.Node, c *Config) {
+	version := func(n ast.Node, path string) {
+		if v, ok := n.(*ast.IntegerNode); !ok || v.GetToken().Value != "1" {
+			d.add(positionOf(n), path, "this program reads version 1 of the configuration: write `version: 1`")
+		}
+	}
+	d.object(n, "",
+		field{"version", "write `version: 1` at the top", version},
+		field{"database_url", "", d.secretField(&c.DatabaseURL)},
+		field{"admin_database_url", "", d.secretField(&c.AdminDatabaseURL)},
+		field{"manage", "", d.boolField(&c.Manage)},
+		field{"listen", "", d.textField(&c.Listen)},
+		field{"slot", "", d.textField(&c.Slot)},
+		field{"publication", "", d.textField(&c.Publication)},
+		field{"origins", "", d.listField(&c.Origins)},
+		field{"limits", "", func(n ast.Node, path string) { d.limits(n, path, &c.Limits) }},
+		field{"auth", "say which tokens to accept: issuer, audience and keys", func(n ast.Node, path string) { d.auth(n, path, &c.Auth) }},
+		field{"user", "say which claims hold the user's id, company and roles", func(n ast.Node, path string) { d.user(n, path, &c.User) }},
+		field{"tables", "map at least one table", func(n ast.Node, path string) { d.tables(n, path, &c.Tables) }},
+	)
+}
+
+func defaults(name string) *Config {
+	return &Config{
+		File:        name,
+		Listen:      "127.0.0.1:8080",
+		Slot:        "walwire",
+		Publication: "walwire",
+		Limits:      DefaultLimits(),
+		positions:   newPositions(),
+	}
+}

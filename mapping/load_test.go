@@ -1,0 +1,182 @@
+package mapping
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+const testSecret = "0123456789abcdef0123456789abcdef"
+
+// valid is a configuration that loads; tests replace parts of it.
+const valid = `version: 1
+database_url: postgres://walwire@127.0.0.1/app
+auth:
+  issuer: https://auth.example.com
+  audience: walwire
+  keys:
+    - {id: main, alg: HS256, secret: "` + testSecret + `"}
+user:
+  claims:
+    id: sub
+    company: company_id
+    roles: roles
+    staff_id: staff_id
+tables:
+  visits:
+    table: public.visits
+    company: company_id
+    roles:
+      staff:
+        rows: row.staff_id == user.staff_id
+        columns: [id, status]
+`
+
+func testEnv(vars map[string]string) Env {
+	return func(name string) (string, bool) {
+		v, ok := vars[name]
+		return v, ok
+	}
+}
+
+func mustParse(tb testing.TB, text string) *Config {
+	tb.Helper()
+	cfg, err := Parse("walwire.yaml", []byte(text), nil)
+	if err != nil {
+		tb.Fatalf("parse:\n%v", err)
+	}
+	return cfg
+}
+
+func replaced(tb testing.TB, text, old, new string) string {
+	tb.Helper()
+	if strings.Count(text, old) != 1 {
+		tb.Fatalf("%q stands %d times in the configuration", old, strings.Count(text, old))
+	}
+	return strings.Replace(text, old, new, 1)
+}
+
+func TestParseOK(t *testing.T) {
+	text := replaced(t, valid, "version: 1\n", `version: 1
+manage: ${MANAGE}
+admin_database_url: "${ADMIN}"
+listen: 0.0.0.0:${PORT:-9090}
+slot: live
+publication: live_pub
+origins: [https://app.example.com, "http://localhost:5173"]
+limits:
+  auth_deadline: 2s
+  frame_bytes: 1MiB
+  token_bytes: 4096
+  rows: ${ROWS}
+`)
+	env := testEnv(map[string]string{"MANAGE": "true", "ADMIN": "postgres://owner@h/app", "ROWS": "500"})
+	cfg, err := Parse("walwire.yaml", []byte(text), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := DefaultLimits()
+	want.AuthDeadline, want.FrameBytes, want.TokenBytes, want.Rows = 2*time.Second, MiB, 4096, 500
+	if cfg.Limits != want {
+		t.Errorf("limits: %+v", cfg.Limits)
+	}
+	if !cfg.Manage || cfg.AdminDatabaseURL.Reveal() != "postgres://owner@h/app" || cfg.Listen != "0.0.0.0:9090" ||
+		cfg.Slot != "live" || cfg.Publication != "live_pub" || len(cfg.Origins) != 2 {
+		t.Errorf("config: %+v", cfg)
+	}
+	if k := cfg.Auth.Keys[0]; k.ID != "main" || k.Algorithm != "HS256" || k.Secret.Reveal() != testSecret {
+		t.Errorf("key: %+v", k)
+	}
+	table, ok := cfg.Table("visits")
+	if !ok || table.Relation != (Relation{"public", "visits"}) || table.Company != "company_id" || table.Roles[0].Name != "staff" {
+		t.Errorf("table: %+v", table)
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	tests := []struct{ name, old, new, want string }{
+		{"Version", "version: 1", "version: 2", "1:10: version: this program reads version 1 of the configuration: write `version: 1`"},
+		{"UnknownKey", "database_url:", "databse_url:", `2:1: unknown key "databse_url"; did you mean "database_url"?`},
+		{"UnknownKeyFar", "  issuer:", "  zebra: 1\n  issuer:", `4:3: auth: unknown key "zebra"; possible here: issuer, audience, clock_skew, keys`},
+		{"UnknownRoleKey", "        columns: [id, status]", "        colums: [id]\n        columns: [id]", `21:9: tables.visits.roles.staff: unknown key "colums"; did you mean "columns"?`},
+		{"Duplicate", "    id: sub\n", "    id: sub\n    id: uid\n", `11:5: user.claims: "id" is here twice, first in line 10: keep one`},
+		{"Missing", "    company: company_id\n    roles:\n      staff:", "    roles:\n      staff:",
+			"15:3: tables.visits: company is missing: name the company column; " + companyHint},
+		{"MissingTop", "version: 1\n", "", "1:1: version is missing: write `version: 1` at the top"},
+		{"WrongTypeText", "audience: walwire", "audience: 7", "5:13: auth.audience: expected text or a list of texts, got the number 7"},
+		{"WrongTypeNumber", "issuer: https://auth.example.com", "issuer: 7", "4:11: auth.issuer: expected text, got the number 7: put it in quotes"},
+		{"WrongTypeObject", "user:\n", "user: x\nusers:\n", `8:7: user: expected keys with values, got the text "x"` + "\nwalwire.yaml:9:1: " + `unknown key "users"; did you mean "user"?`},
+		{"Nothing", "issuer: https://auth.example.com", "issuer:", "4:10: auth.issuer: expected text, got nothing: give it a value or remove the key"},
+		{"Alias", "audience: walwire", "audience: *x", "5:13: auth.audience: expected text or a list of texts, got an anchor or alias: write the value itself"},
+		{"Bool", "version: 1\n", "version: 1\nmanage: yes\n", `2:9: manage: expected true or false, got "yes"`},
+		{"Duration", "  audience:", "  clock_skew: 30\n  audience:", `5:15: auth.clock_skew: expected a duration with its unit, as in 500ms, 30s or 5m, got "30"`},
+		{"DurationRange", "  audience:", "  clock_skew: 1h\n  audience:", "5:15: auth.clock_skew: 1h0m0s is out of range: give 0s to 5m0s"},
+		{"Size", "version: 1\n", "version: 1\nlimits: {frame_bytes: 1 parsec}\n", `2:23: limits.frame_bytes: expected a size, as in 64KiB or 1MiB, got "1 parsec"`},
+		{"Int", "version: 1\n", "version: 1\nlimits: {rows: many}\n", `2:16: limits.rows: expected a whole number, got "many"`},
+		{"IntRange", "version: 1\n", "version: 1\nlimits:\n  rows: 0\n", "3:9: limits.rows: 0 is out of range: give 1 to 10000000"},
+		{"EnvMissing", "postgres://walwire@127.0.0.1/app", "${NOPE}", "2:15: database_url: the environment variable NOPE is not set: set it, or give a default as in ${NOPE:-value}"},
+		{"EnvOpen", "postgres://walwire@127.0.0.1/app", "${NOPE", `2:15: database_url: the } of "${" is missing; write $${ for a literal ${`},
+		{"Manage", "version: 1\n", "version: 1\nmanage: true\n", "2:9: manage: needs admin_database_url: the publication and replica identities are the table owner's to change"},
+		{"Listen", "version: 1\n", "version: 1\nlisten: here\n", `2:9: listen: "here" is not an address: give host:port, as in 127.0.0.1:8080`},
+		{"Slot", "version: 1\n", "version: 1\nslot: My-Slot\n", `2:7: slot: "My-Slot" can't name a replication slot: use up to 63 lower-case letters, digits and underscores`},
+		{"Origin", "version: 1\n", "version: 1\norigins:\n  - https://a.example/\n", `3:5: origins[0]: "https://a.example/" is not an origin: give scheme://host or scheme://host:port, as in https://app.example.com, or "*" for any`},
+		{"Secret", testSecret, "short", "7:7: auth.keys[0]: the secret has 5 octets, HS256 needs at least 32: make one with `openssl rand -base64 48`"},
+		{"NoSecret", `, secret: "` + testSecret + `"`, "", "7:7: auth.keys[0]: give exactly one of secret or secret_file"},
+		{"TwoSecrets", `, secret: "`, `, secret_file: x, secret: "`, "7:7: auth.keys[0]: give exactly one of secret or secret_file\nwalwire.yaml:7:43: auth.keys[0].secret_file: open x: no such file or directory"},
+		{"Misplaced", "alg: HS256, secret:", "alg: EdDSA, secret:", "7:7: auth.keys[0]: give exactly one of public_key or public_key_file\nwalwire.yaml:7:30: auth.keys[0].secret: EdDSA is verified with a public key: give public_key or public_key_file instead"},
+		{"NotPEM", `alg: HS256, secret:`, `alg: EdDSA, public_key:`, "7:7: auth.keys[0]: the public key is not PEM: it starts with -----BEGIN PUBLIC KEY-----"},
+		{"Algorithm", "alg: HS256", "alg: none", `7:23: auth.keys[0].alg: "none" is not supported: use HS256, RS256, ES256 or EdDSA`},
+		{"TwoKeys", "    - {id: main", "    - {id: main, alg: HS256, secret: \"" + testSecret + "\"}\n    - {id: main", `8:12: auth.keys[1].id: two keys have the id "main": a token's ` + "`kid` must name one"},
+		{"ClaimMissing", "    roles: roles\n", "", "9:3: user.claims: roles is missing: say which claim holds it"},
+		{"AttributeName", "    staff_id: staff_id", "    staff-id: staff_id", `13:15: user.claims["staff-id"]: "staff-id" can't be an attribute's name in rules: use letters, digits and underscores, and no word that CEL reserves`},
+		{"RowTable", "tables:\n", "  rows:\n    - {table: visit, match: {user_id: id}, attributes: {s: id}}\ntables:\n", `15:15: user.rows[0].table: no table is mapped as "visit"; did you mean "visits"?`},
+		{"RowMatch", "tables:\n", "  rows:\n    - {table: visits, match: {user_id: uid}, attributes: {s: id}}\ntables:\n",
+			`15:40: user.rows[0].match.user_id: there is no attribute "uid" before this row; did you mean "id"?; known here: company, id, roles, staff_id`},
+		{"RowCompany", "tables:\n", "  rows:\n    - {table: visits, match: {user_id: id}, attributes: {company: id}}\ntables:\n",
+			"15:67: user.rows[0].attributes.company: company can't come from a row: it is always the token's; choose another name"},
+		{"Relation", "table: public.visits", "table: public.visits v", "16:12: tables.visits.table: \"public.visits v\" is not a table's name: unexpected \" v\" after the name \"visits\": quote a name that holds such a character, as in public.\"My Table\""},
+		{"PublicName", "  visits:\n", "  my visits:\n", `15:3: tables["my visits"]: "my visits" can't be a public name: use letters, digits and underscores`},
+		{"TwiceMapped", "tables:\n", "tables:\n  other: {table: visits, company: company_id}\n", `17:12: tables.visits.table: public.visits is already mapped as "other": a table has one public name`},
+		{"Columns", "columns: [id, status]", "columns: id", `21:18: tables.visits.roles.staff.columns: expected a list of columns or "*" for all, got "id": write [id] for this one`},
+		{"ColumnsEmpty", "columns: [id, status]", "columns: []", "21:18: tables.visits.roles.staff.columns: is empty: list the columns the role may see, or remove the role"},
+		{"ColumnTwice", "columns: [id, status]", "columns: [id, id]", `21:23: tables.visits.roles.staff.columns[1]: "id" is here twice: keep one`},
+		{"SecondDocument", "tables:\n", "---\ntables:\n", "15:1: a second document starts here: keep one"},
+		{"Syntax", "  audience: walwire", "  audience: [walwire", "6:3: this is not YAML: ',' or ']' must be specified"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Parse("walwire.yaml", []byte(replaced(t, valid, tt.old, tt.new)), testEnv(nil))
+			if err == nil {
+				t.Fatal("it loaded")
+			}
+			if want := "walwire.yaml:" + tt.want; err.Error() != want {
+				t.Errorf("got\n%v\nwant\n%s", err, want)
+			}
+		})
+	}
+}
+
+func TestParseErrorsTogether(t *testing.T) {
+	text := replaced(t, valid, "database_url:", "databse_url:")
+	text = replaced(t, text, "audience: walwire", "audience: 7")
+	_, err := Parse("walwire.yaml", []byte(text), nil)
+	var all Errors
+	if !errors.As(err, &all) || len(all) != 2 || all[0].Line != 2 || all[1].Line != 5 {
+		t.Errorf("want both findings in the file's order, got:\n%v", err)
+	}
+	var one *Error
+	if !errors.As(err, &one) || one.Path != "" || one.File != "walwire.yaml" {
+		t.Errorf("first finding: %+v", one)
+	}
+}
+
+func TestParseEmptyAndStrange(t *testing.T) {
+	for _, text := range []string{"", "# only a comment\n", "---\n", "null", "[]", "x", "\xff", "a: &a [*a]", "? {a: b}\n: c\n", "<<: {version: 1}"} {
+		if _, err := Parse("walwire.yaml", []byte(text), nil); err == nil {
+			t.Errorf("%q loaded", text)
+		} else if !strings.HasPrefix(err.Error(), "walwire.yaml:") {
+			t.Errorf("%q: no position in %q", text, err)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package mapping
+
+import (
+	"cmp"
+	"net"
+	"net/url"
+	"regexp"
+	"time"
+)
+
+// Validate checks what can be checked without a database. Load has done it; it
+// is for a Config made or changed by a program. The findings are an Errors.
+func (c *Config) Validate() error {
+	v := &validator{problems: problems{file: c.File}, positions: c.positions}
+	if c.Manage && c.AdminDatabaseURL.IsZero() {
+		v.report("manage", "needs admin_database_url: the publication and replica identities are the table owner's to change")
+	}
+	if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" {
+		v.report("listen", "%q is not an address: give host:port, as in 127.0.0.1:8080", c.Listen)
+	}
+	if !regexp.MustCompile(`^[a-z0-9_]{1,63}$`).MatchString(c.Slot) {
+		v.report("slot", "%q can't name a replication slot: use up to 63 lower-case letters, digits and underscores", c.Slot)
+	}
+	if c.Publication == "" || len(c.Publication) > 63 {
+		v.report("publication", "%q can't name a publication: use 1 to 63 octets", c.Publication)
+	}
+	for i, origin := range c.Origins {
+		v.origin(index("origins", i), origin)
+	}
+	v.limits(c.Limits)
+	v.auth(c.Auth)
+	v.user(c)
+	v.tables(c)
+	return v.err()
+}
+
+// validator collects findings by the settings' paths.
+type validator struct {
+	problems
+	positions positions
+}
+
+// report adds a finding about a setting's value.
+func (v *validator) report(path, format string, args ...any) {
+	v.add(v.positions.value(path), path, format, args...)
+}
+
+// reportKey adds a finding about a setting's key.
+func (v *validator) reportKey(path, format string, args ...any) {
+	v.add(v.positions.key(path), path, format, args...)
+}
+
+func (v *validator) between(path string, d, least, most time.Duration) {
+	inRange(v, path, d, least, most)
+}
+
+func inRange[T cmp.Ordered](v *validator, path string, value, least, most T) {
+	if value < least || value > most {
+		v.report(path, "%v is out of range: give %v to %v", value, least, most)
+	}
+}
+
+// origin checks one web origin: a browser sends scheme://host[:port] and
+// nothing else, so an entry with a path would never match.
+func (v *validator) origin(path, origin string) {
+	if origin == "*" {
+		return
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+		v.report(path, "%q is not an origin: give scheme://host or scheme://host:port, as in https://app.example.com, or \"*\" for any", origin)
+	}
+}

@@ -1,0 +1,79 @@
+package migrations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Role makes the role that the server runs as, or brings an existing one up to
+// date: LOGIN and REPLICATION, CONNECT on the database, USAGE on the tables'
+// schemas and SELECT on the tables, and nothing else. It needs a superuser, or
+// since PostgreSQL 16 a role with CREATEROLE and REPLICATION that may grant
+// these. The password reaches the server as a SCRAM verifier, so that no log
+// of statements holds it.
+func Role(ctx context.Context, url, name, password string, tables []pgx.Identifier) error {
+	verifier, err := scramVerifier(password)
+	if err != nil {
+		return fmt.Errorf("role %s: %w", name, err)
+	}
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return fmt.Errorf("role %s: %w", name, err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if err := ensureRole(ctx, tx, name, verifier); err != nil {
+			return err
+		}
+		return grant(ctx, tx, name, tables)
+	})
+	if err != nil {
+		return fmt.Errorf("role %s: %w", name, err)
+	}
+	return nil
+}
+
+// ensureRole creates or alters the role.
+func ensureRole(ctx context.Context, tx pgx.Tx, name, verifier string) error {
+	verb := "ALTER"
+	var superuser bool
+	err := tx.QueryRow(ctx, `SELECT rolsuper FROM pg_roles WHERE rolname = $1`, name).Scan(&superuser)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		verb = "CREATE"
+	case err != nil:
+		return fmt.Errorf("look it up: %w", err)
+	case superuser:
+		return errors.New("it exists and is a superuser: the server must not run as one, choose another name")
+	}
+	// A verifier has no quotes: base64, digits and punctuation.
+	sql := fmt.Sprintf("%s ROLE %s LOGIN REPLICATION PASSWORD '%s'", verb, pgx.Identifier{name}.Sanitize(), verifier)
+	if _, err := tx.Exec(ctx, sql); err != nil {
+		return fmt.Errorf("%s role: %w", verb, err)
+	}
+	return nil
+}
+
+// grant gives the rights.
+func grant(ctx context.Context, tx pgx.Tx, name string, tables []pgx.Identifier) error {
+	var database string
+	if err := tx.QueryRow(ctx, `SELECT current_database()`).Scan(&database); err != nil {
+		return fmt.Errorf("read the database's name: %w", err)
+	}
+	rights := []string{"CONNECT ON DATABASE " + pgx.Identifier{database}.Sanitize()}
+	for _, t := range tables {
+		if len(t) > 1 {
+			rights = append(rights, "USAGE ON SCHEMA "+t[:1].Sanitize())
+		}
+		rights = append(rights, "SELECT ON TABLE "+t.Sanitize())
+	}
+	for _, right := range rights {
+		if _, err := tx.Exec(ctx, "GRANT "+right+" TO "+pgx.Identifier{name}.Sanitize()); err != nil {
+			return fmt.Errorf("grant %s: %w", right, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+package stream
+
+import (
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/walwire/walwire/cdc"
+)
+
+const (
+	// publishInterval is how long changes wait, at most, for others to travel
+	// with them while more are already there to be processed.
+	publishInterval = 25 * time.Millisecond
+	// publishOps bounds what is collected before it is published.
+	publishOps = 20_000
+)
+
+// company is everything of one company. Its goroutine owns the views, their rows
+// and the index, without locks. Writers of sessions read the chains under mu.
+type company struct {
+	hub     *Hub
+	id      string
+	inbox   inbox
+	routing routing // the hub's
+	users   int     // sessions; the hub's
+	stop    bool
+	log     *slog.Logger
+
+	served   *tables
+	tables   map[*shape]*table
+	position cdc.LSN
+	time     int64 // commit time at position, 0 where it is not one commit's
+	unseen   []companyTx
+	dirty    []*view // with ops that are not published yet
+	ops      int     // in dirty
+	touched  map[*session]struct{}
+	scratch  scratch
+
+	mu        sync.RWMutex // protects following, the views' chains and the subscriptions' cursors
+	published cdc.LSN
+	stamp     int64 // commit time at published
+}
+
+// scratch is memory used again for every change.
+type scratch struct {
+	row     row
+	key     []byte
+	json    []byte
+	codes   []newCode // of the row being settled
+	pending []pending
+	at      map[string]int
+	matched []*view
+	seen    uint64 // generation of view.mark
+}
+
+func newCompany(h *Hub, id string) *company {
+	c := &company{
+		hub:      h,
+		id:       id,
+		inbox:    inbox{ready: make(chan struct{}, 1)},
+		log:      h.Log.With("company", id),
+		served:   h.tables(),
+		tables:   make(map[*shape]*table),
+		touched:  make(map[*session]struct{}),
+		position: h.position,
+	}
+	c.published = c.position
+	c.scratch.at = make(map[string]int)
+	return c
+}
+
+// join gives the company of that id, made when it is the first session's.
+func (h *Hub) join(id string, fn func(*company)) bool {
+	return h.post(func() {
+		c := h.companies[id]
+		if c == nil {
+			c = newCompany(h, id)
+			c.unseen = h.unseenOf(c)
+			h.companies[id] = c
+			h.Metrics.Companies.Inc()
+			h.group.Go(c.run)
+		}
+		c.users++
+		fn(c)
+	})
+}
+
+// leave ends the company with its last session.
+func (h *Hub) leave(c *company) {
+	h.post(func() {
+		if c.users--; c.users > 0 {
+			return
+		}
+		delete(h.companies, c.id)
+		h.Metrics.Companies.Dec()
+		c.inbox.push(message{do: func() { c.stop = true }}, 0)
+	})
+}
+
+func (c *company) run() {
+	var messages []message
+	for !c.stop {
+		select {
+		case <-c.hub.ctx.Done():
+			return
+		case <-c.inbox.ready:
+		}
+		messages = c.inbox.take(messages)
+		begun := time.Now()
+		for i := range messages {
+			m := &messages[i]
+			for j := range m.txs {
+				c.apply(&m.txs[j])
+				if c.ops >= publishOps || j%64 == 63 && time.Since(begun) > publishInterval {
+					c.publish()
+					begun = time.Now()
+				}
+			}
+			if m.do != nil {
+				c.publish()
+				m.do()
+			}
+			messages[i] = message{}
+		}
+		c.publish()
+	}
+}
+
+// publish makes what was applied readable, all of it at once, and wakes the
+// sessions that it concerns.
+func (c *company) publish() {
+	c.mu.Lock()
+	for _, v := range c.dirty {
+		for _, e := range v.fresh {
+			v.chain.append(e, c.hub.ChainBytes)
+		}
+		for s := range v.subscribers {
+			c.touched[s.session] = struct{}{}
+			if s.watch != nil {
+				s.session.revoked = true
+			}
+		}
+	}
+	c.published, c.stamp = c.position, c.time
+	c.mu.Unlock()
+	for _, v := range c.dirty {
+		clear(v.fresh)
+		v.fresh, v.dirty = v.fresh[:0], false
+	}
+	c.dirty, c.ops = c.dirty[:0], 0
+	for s := range c.touched {
+		s.kick()
+	}
+	clear(c.touched)
+}
+
+// reached moves the position to what the hub has routed; everything routed is
+// already applied.
+func (c *company) reached(position cdc.LSN) {
+	if position > c.position {
+		c.position, c.time = position, 0
+	}
+}
+
+// prune lets go of transactions that every new snapshot will see.
+func (c *company) prune() {
+	snap := c.hub.visible.Load()
+	if snap == nil {
+		return
+	}
+	kept := slices.DeleteFunc(c.unseen, func(t companyTx) bool { return snap.Sees(t.tx.XID) })
+	c.unseen = kept
+}
+
+// restart reads every view again: changes were dropped. unseen are the commits
+// that the snapshots to come may not see.
+func (c *company) restart(unseen []companyTx, position cdc.LSN) {
+	c.unseen = unseen
+	c.reached(position)
+	for _, t := range c.tables {
+		c.rereadAll(t)
+	}
+}
+
+// adopt takes new shapes: subscriptions of changed tables are made anew, those
+// of tables that can't be served any more end.
+func (c *company) adopt(served *tables) {
+	c.served = served
+	for s, t := range c.tables {
+		name := s.mapping.Name
+		broken := served.broken[name]
+		if broken == nil && served.shapes[name] == s {
+			continue
+		}
+		for _, v := range t.views {
+			for sub := range v.subscribers {
+				c.rebind(sub, broken)
+			}
+		}
+	}
+}

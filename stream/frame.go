@@ -1,0 +1,205 @@
+package stream
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/walwire/walwire/cdc"
+)
+
+// update is what one frame says of one subscription. rows is nil without a
+// snapshot.
+type update struct {
+	id       uint64
+	head     []byte // members that describe the snapshot: key and columns
+	rows     [][]byte
+	snapshot bool
+	reset    bool
+	entries  []*entry
+}
+
+// frames writes data frames: everything up to one position, cut into frames of
+// about maxBytes that the client applies as one.
+type frames struct {
+	buf      []byte
+	maxBytes int
+	position cdc.LSN
+	time     int64
+	emit     func(frame []byte) error
+
+	subscriptions int // in this frame
+	current       *update
+	section       string // open array, "" for none
+	items         int    // in the open array
+	err           error
+}
+
+const (
+	sectionRows     = "rows"
+	sectionAdded    = "added"
+	sectionModified = "modified"
+	sectionRemoved  = "removed"
+)
+
+var opSections = [...]string{opAdded: sectionAdded, opModified: sectionModified, opRemoved: sectionRemoved}
+
+// write emits the frames for updates, at least one.
+func (f *frames) write(updates []update) error {
+	f.open()
+	for i := range updates {
+		f.update(&updates[i])
+	}
+	f.close(false)
+	return f.err
+}
+
+func (f *frames) open() {
+	f.buf = append(f.buf[:0], `{"type":"data","position":"`...)
+	f.buf = append(f.buf, f.position.String()...)
+	f.buf = append(f.buf, '"')
+	if f.time != 0 {
+		f.buf = append(f.buf, `,"time":"`...)
+		f.buf = appendTime(f.buf, f.time)
+		f.buf = append(f.buf, '"')
+	}
+	f.buf = append(f.buf, `,"subscriptions":[`...)
+	f.subscriptions = 0
+}
+
+// close ends the frame and emits it; more says that it continues.
+func (f *frames) close(more bool) {
+	if f.current != nil {
+		f.endSubscription()
+	}
+	f.buf = append(f.buf, ']')
+	if more {
+		f.buf = append(f.buf, `,"more":true`...)
+	}
+	f.buf = append(f.buf, '}')
+	if f.err == nil {
+		f.err = f.emit(f.buf)
+	}
+}
+
+func (f *frames) update(u *update) {
+	f.beginSubscription(u, true)
+	if u.snapshot {
+		f.beginSnapshot(u.head)
+		for _, row := range u.rows {
+			f.item(sectionRows, row)
+		}
+		f.endSection()
+	}
+	switch len(u.entries) {
+	case 0:
+	case 1:
+		if text := u.entries[0].members(); len(f.buf)+len(text) <= f.maxBytes {
+			f.buf = append(f.buf, text...)
+			break
+		}
+		f.ops(u.entries[0].ops)
+	default:
+		f.ops(merge(u.entries))
+	}
+	f.endSubscription()
+}
+
+func (f *frames) ops(ops []op) {
+	for kind, section := range opSections {
+		for i := range ops {
+			if ops[i].kind == opKind(kind) {
+				f.item(section, ops[i].data)
+			}
+		}
+		f.endSection()
+	}
+}
+
+func (f *frames) beginSubscription(u *update, first bool) {
+	if f.subscriptions > 0 {
+		f.buf = append(f.buf, ',')
+	}
+	f.subscriptions++
+	f.buf = append(f.buf, `{"id":`...)
+	f.buf = strconv.AppendUint(f.buf, u.id, 10)
+	if first && u.reset {
+		f.buf = append(f.buf, `,"reset":true`...)
+	}
+	f.current = u
+}
+
+func (f *frames) endSubscription() {
+	f.endSection()
+	f.buf = append(f.buf, '}')
+	f.current = nil
+}
+
+func (f *frames) beginSnapshot(head []byte) {
+	f.buf = append(f.buf, `,"snapshot":{`...)
+	if len(head) > 0 {
+		f.buf = append(append(f.buf, head...), ',')
+	}
+	f.buf = append(f.buf, `"rows":[`...)
+	f.section, f.items = sectionRows, 0
+}
+
+func (f *frames) beginSection(section string) {
+	if section == sectionRows {
+		f.beginSnapshot(nil)
+		return
+	}
+	f.buf = append(f.buf, `,"`...)
+	f.buf = append(f.buf, section...)
+	f.buf = append(f.buf, `":[`...)
+	f.section, f.items = section, 0
+}
+
+func (f *frames) endSection() {
+	switch f.section {
+	case "":
+		return
+	case sectionRows:
+		f.buf = append(f.buf, `]}`...)
+	default:
+		f.buf = append(f.buf, ']')
+	}
+	f.section = ""
+}
+
+func (f *frames) item(section string, data []byte) {
+	if f.section != section {
+		f.endSection()
+		f.beginSection(section)
+	}
+	if f.items > 0 && len(f.buf)+len(data) > f.maxBytes {
+		u := f.current
+		f.close(true)
+		f.open()
+		f.beginSubscription(u, false)
+		f.beginSection(section)
+	}
+	if f.items > 0 {
+		f.buf = append(f.buf, ',')
+	}
+	f.items++
+	f.buf = append(f.buf, data...)
+}
+
+// members gives the entry's ops as the members of a frame's subscription. Made
+// once, shared by all readers.
+func (e *entry) members() []byte {
+	if text := e.text.Load(); text != nil {
+		return *text
+	}
+	f := frames{maxBytes: int(^uint(0) >> 1)}
+	f.ops(e.ops)
+	e.text.Store(&f.buf)
+	return f.buf
+}
+
+// postgresEpoch is the start of PostgreSQL's timestamps.
+var postgresEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func appendTime(dst []byte, micros int64) []byte {
+	return postgresEpoch.Add(time.Duration(micros)*time.Microsecond).AppendFormat(dst, "2006-01-02T15:04:05.000000Z")
+}

@@ -1,0 +1,253 @@
+package stream
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+
+	"github.com/walwire/walwire/cdc"
+)
+
+// request is a client's frame: the members of all types.
+type request struct {
+	Type      string          `json:"type"`
+	ID        uint64          `json:"id"`
+	Token     string          `json:"token"`
+	Query     json.RawMessage `json:"query"`
+	LSN       string          `json:"lsn"`
+	TimeoutMS *int64          `json:"timeout_ms"`
+}
+
+// parseRequest reads a frame strictly: a misspelt member is an error.
+func parseRequest(frame []byte) (*request, *Error) {
+	var r request
+	d := json.NewDecoder(bytes.NewReader(frame))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&r); err != nil {
+		return &r, errorf(CodeInvalidArgument, "the frame is not a JSON object of the protocol: %s", jsonProblem(err))
+	}
+	if d.More() {
+		return &r, errorf(CodeInvalidArgument, "the frame holds more than one JSON value: send one a message")
+	}
+	return &r, nil
+}
+
+// jsonProblem words a decoding error without Go's names.
+func jsonProblem(err error) string {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("%s at offset %d", syntax.Error(), syntax.Offset)
+	case errors.As(err, &kind):
+		return fmt.Sprintf("%q can't be a JSON %s", kind.Field, kind.Value)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "it ends too early"
+	}
+	return err.Error()
+}
+
+type errorAnswer struct {
+	Type    string `json:"type"`
+	ID      uint64 `json:"id,omitempty"`
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+}
+
+func errorFrame(id uint64, err *Error) errorAnswer {
+	return errorAnswer{Type: "error", ID: id, Code: err.Code, Message: err.Message}
+}
+
+type idAnswer struct {
+	Type string `json:"type"`
+	ID   uint64 `json:"id,omitempty"`
+}
+
+func mustJSON(v any) []byte {
+	frame, err := json.Marshal(v)
+	if err != nil { // of our own structs: can't be
+		return []byte(`{"type":"error","code":"internal","message":"the answer can't be encoded"}`)
+	}
+	return frame
+}
+
+func waitedFrame(id uint64, position cdc.LSN) []byte {
+	return fmt.Appendf(nil, `{"type":"waited","id":%d,"position":"%s"}`, id, position)
+}
+
+// handle does what one frame asks. It runs in the transport's reader and blocks
+// while the client does not take its answers.
+func (s *session) handle(frame []byte) {
+	s.awaitRoom()
+	r, err := parseRequest(frame)
+	if err == nil {
+		switch r.Type {
+		case "subscribe":
+			err = s.subscribe(r)
+		case "unsubscribe":
+			err = s.unsubscribe(r)
+		case "wait":
+			err = s.wait(r)
+		case "ping":
+			s.say(idAnswer{Type: "pong", ID: r.ID})
+		case "auth":
+			err = errorf(CodeInvalidArgument, "the connection is authenticated already")
+		case "":
+			err = errorf(CodeInvalidArgument, "the frame has no type")
+		default:
+			err = errorf(CodeInvalidArgument, "unknown frame type %q: there are subscribe, unsubscribe, wait and ping", r.Type)
+		}
+	}
+	if err != nil {
+		s.server.hub.Metrics.Errors.WithLabelValues(string(err.Code)).Inc()
+		s.say(errorFrame(r.ID, err))
+	}
+}
+
+func (s *session) subscribe(r *request) *Error {
+	if r.ID == 0 {
+		return errorf(CodeInvalidArgument, "subscribe needs an id: a positive integer")
+	}
+	if len(r.Query) == 0 {
+		return errorf(CodeInvalidArgument, "subscribe needs a query")
+	}
+	s.mu.Lock()
+	_, used := s.byID[r.ID]
+	n := len(s.byID)
+	s.mu.Unlock()
+	if used {
+		return errorf(CodeInvalidArgument, "subscription %d is already open on this connection", r.ID)
+	}
+	if most := s.server.options.Subscriptions; n >= most {
+		return errorf(CodeResourceExhausted, "the connection has %d subscriptions (limits.subscriptions): end one first", most)
+	}
+	q, err := s.server.compile(s.principal, r.Query)
+	if err != nil {
+		return err
+	}
+	sub := &subscription{id: r.ID, session: s, query: q}
+	s.mu.Lock()
+	s.byID[r.ID] = sub
+	s.mu.Unlock()
+	s.company.inbox.push(message{do: func() { s.company.subscribe(sub) }}, 0)
+	return nil
+}
+
+func (s *session) unsubscribe(r *request) *Error {
+	s.mu.Lock()
+	sub := s.byID[r.ID]
+	delete(s.byID, r.ID)
+	s.mu.Unlock()
+	if sub == nil {
+		return errorf(CodeNotFound, "there is no subscription %d on this connection", r.ID)
+	}
+	s.company.inbox.push(message{do: func() {
+		s.company.unsubscribe(sub)
+		s.say(idAnswer{Type: "unsubscribed", ID: r.ID})
+	}}, 0)
+	return nil
+}
+
+// maxWaits bounds the waits of one connection.
+const maxWaits = 100
+
+func (s *session) wait(r *request) *Error {
+	lsn, timeout, err := s.server.parseWait(r)
+	if err != nil {
+		return err
+	}
+	w := &wait{id: r.ID, lsn: lsn}
+	s.mu.Lock()
+	full := len(s.waits) >= maxWaits
+	if !full && !s.closed {
+		w.timer = time.AfterFunc(timeout, func() { s.expire(w, timeout) })
+		s.waits = append(s.waits, w)
+	}
+	s.mu.Unlock()
+	if full {
+		return errorf(CodeResourceExhausted, "the connection has %d waits already", maxWaits)
+	}
+	s.server.hub.awaitCompany(s.company, lsn, timeout, s.kick)
+	return nil
+}
+
+// parseWait reads what a wait asks for.
+func (s *Server) parseWait(r *request) (cdc.LSN, time.Duration, *Error) {
+	if r.LSN == "" {
+		return 0, 0, errorf(CodeInvalidArgument, "wait needs an lsn: what SELECT pg_current_wal_insert_lsn() gives after COMMIT")
+	}
+	lsn, err := pglogrepl.ParseLSN(r.LSN)
+	if err != nil {
+		return 0, 0, errorf(CodeInvalidArgument, "%q is not a position in the WAL: give it as PostgreSQL prints it, as in 0/19A4F30", r.LSN)
+	}
+	timeout := 5 * time.Second
+	if r.TimeoutMS != nil {
+		timeout = time.Duration(*r.TimeoutMS) * time.Millisecond
+		if *r.TimeoutMS <= 0 || timeout/time.Millisecond != time.Duration(*r.TimeoutMS) {
+			return 0, 0, errorf(CodeInvalidArgument, "timeout_ms must be positive")
+		}
+	}
+	if most := s.options.WaitTimeout; timeout > most {
+		return 0, 0, errorf(CodeInvalidArgument, "timeout_ms is more than the %d allowed (limits.wait_timeout)", most.Milliseconds())
+	}
+	return lsn, timeout, nil
+}
+
+// expire answers a wait whose time is up.
+func (s *session) expire(w *wait, timeout time.Duration) {
+	s.mu.Lock()
+	found := false
+	for i := range s.waits {
+		if s.waits[i] == w {
+			s.waits = append(s.waits[:i:i], s.waits[i+1:]...)
+			found = true
+			break
+		}
+	}
+	s.mu.Unlock()
+	if found {
+		s.say(errorFrame(w.id, errorf(CodeDeadlineExceeded, "%s has not been reached within %s", w.lsn, timeout)))
+	}
+}
+
+// takeWaits gives the waits that position satisfies.
+func (s *session) takeWaits(position cdc.LSN) []*wait {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.waits) == 0 {
+		return nil
+	}
+	var done, left []*wait
+	for _, w := range s.waits {
+		if w.lsn <= position {
+			w.timer.Stop()
+			done = append(done, w)
+		} else {
+			left = append(left, w)
+		}
+	}
+	s.waits = left
+	return done
+}
+
+// awaitCompany calls fn once the company has published lsn.
+func (h *Hub) awaitCompany(c *company, lsn cdc.LSN, patience time.Duration, fn func()) {
+	h.post(func() { h.awaitCompanyHere(c, lsn, patience, fn) })
+}
+
+// awaitCompanyHere is awaitCompany in the hub's goroutine.
+func (h *Hub) awaitCompanyHere(c *company, lsn cdc.LSN, patience time.Duration, fn func()) {
+	h.await(lsn, patience, func(position cdc.LSN) {
+		h.deliver(c)
+		c.inbox.push(message{do: func() {
+			c.reached(position)
+			c.publish()
+			fn()
+		}}, 0)
+	})
+}

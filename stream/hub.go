@@ -1,0 +1,274 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/walwire/walwire/cdc"
+)
+
+// Options are a Hub's parts and bounds.
+type Options struct {
+	Feed        *cdc.Feed
+	Consumer    Consumer
+	Snapshotter *cdc.Snapshotter
+	// LoadSchema reads the catalogue and binds the mapping to it. It is called
+	// again when the stream shows that a table has changed its columns.
+	LoadSchema func(ctx context.Context) (*Schema, error)
+
+	ChainBytes   int // log of one view; zero means 1 MiB
+	InboxBytes   int // unprocessed changes of one company; zero means 64 MiB
+	RowsPerQuery int // rows one live query may hold; zero means 100,000
+	// VisibilityInterval is how often is asked which commits all new snapshots
+	// will see. Zero means 250 ms.
+	VisibilityInterval time.Duration
+	Log                *slog.Logger
+	Metrics            *Metrics
+}
+
+// Consumer is what the hub needs of the reader of the WAL.
+type Consumer interface {
+	// Acknowledge lets PostgreSQL forget the WAL below lsn.
+	Acknowledge(lsn cdc.LSN)
+	// Await asks PostgreSQL to tell its progress until lsn is reached. It
+	// replaces what was awaited before.
+	Await(lsn cdc.LSN)
+}
+
+// Hub takes the ordered feed apart by company. One goroutine, Run's, owns
+// everything here that is not marked otherwise; others reach it by post.
+type Hub struct {
+	Options
+	calls   chan func()
+	running chan struct{} // closed when Run takes calls
+	done    chan struct{} // closed when Run has ended
+	group   sync.WaitGroup
+	ctx     context.Context // Run's
+
+	schema    atomic.Pointer[Schema]
+	served    atomic.Pointer[tables]
+	shapes    map[string]*shape // by the mapping's table name
+	relations map[uint32]*shape // by relation OID, leaves included
+	bindings  map[*cdc.Relation]*binding
+	broken    map[string]*Error // tables that can't be served, by name
+	companies map[string]*company
+	touched   []*company // by the transaction being routed
+
+	position cdc.LSN            // every commit below has been routed
+	unseen   []*cdc.Transaction // routed, and not yet shown visible by any snapshot
+	waiters  []waiter
+	visible  atomic.Pointer[cdc.Snapshot] // the latest snapshot known
+	visited  atomic.Uint64                // position, for readers elsewhere
+	pending  atomic.Int64                 // len(unseen), for readers elsewhere
+	beating  bool                         // a heartbeat is under way
+}
+
+type waiter struct {
+	lsn   cdc.LSN
+	since time.Time
+	until time.Time // zero: waits for ever
+	beat  time.Time // of the last heartbeat written for it
+	fn    func(position cdc.LSN)
+}
+
+// NewHub makes a hub. Run starts it.
+func NewHub(o Options) *Hub {
+	if o.ChainBytes == 0 {
+		o.ChainBytes = 1 << 20
+	}
+	if o.InboxBytes == 0 {
+		o.InboxBytes = 64 << 20
+	}
+	if o.RowsPerQuery == 0 {
+		o.RowsPerQuery = 100_000
+	}
+	if o.VisibilityInterval == 0 {
+		o.VisibilityInterval = 250 * time.Millisecond
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics()
+	}
+	return &Hub{
+		Options:   o,
+		calls:     make(chan func()),
+		running:   make(chan struct{}),
+		done:      make(chan struct{}),
+		bindings:  make(map[*cdc.Relation]*binding),
+		broken:    make(map[string]*Error),
+		companies: make(map[string]*company),
+	}
+}
+
+// Run routes until ctx ends. It returns when all its goroutines have ended.
+func (h *Hub) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	h.ctx = ctx
+	defer func() {
+		cancel()
+		close(h.done)
+		h.group.Wait()
+	}()
+	schema, err := h.LoadSchema(ctx)
+	if err != nil {
+		return fmt.Errorf("load schema: %w", err)
+	}
+	h.adopt(schema)
+	h.group.Go(h.watchVisibility)
+	close(h.running)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var beat <-chan time.Time
+		if len(h.waiters) > 0 {
+			beat = tick.C
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case fn := <-h.calls:
+			fn()
+		case <-h.Feed.Ready():
+			h.batch(h.Feed.Take())
+		case <-beat:
+			h.nudge()
+		}
+	}
+}
+
+// post runs fn in the hub's goroutine; false when the hub has ended.
+func (h *Hub) post(fn func()) bool {
+	select {
+	case <-h.running:
+	case <-h.done:
+		return false
+	}
+	select {
+	case h.calls <- fn:
+		return true
+	case <-h.done:
+		return false
+	}
+}
+
+// Position is what has been routed. Safe for concurrent use.
+func (h *Hub) Position() cdc.LSN { return cdc.LSN(h.visited.Load()) }
+
+// Schema is the one in force, nil before Run has loaded it. Safe for concurrent use.
+func (h *Hub) Schema() *Schema { return h.schema.Load() }
+
+// serving is what is served now. Safe for concurrent use.
+func (h *Hub) serving() *tables {
+	if t := h.served.Load(); t != nil {
+		return t
+	}
+	return &tables{}
+}
+
+// readiness says why not everything is served, nil when it is.
+func (h *Hub) readiness() error {
+	if h.Schema() == nil {
+		return errors.New("the schema has not been read yet")
+	}
+	for _, err := range h.serving().broken {
+		return err
+	}
+	return nil
+}
+
+// await calls fn, in the hub's goroutine, once every commit below lsn is routed,
+// or never when patience (zero: none) runs out first.
+func (h *Hub) await(lsn cdc.LSN, patience time.Duration, fn func(position cdc.LSN)) {
+	if lsn <= h.position {
+		fn(h.position)
+		return
+	}
+	w := waiter{lsn: lsn, since: time.Now(), fn: fn}
+	if patience > 0 {
+		w.until = w.since.Add(patience)
+	}
+	h.waiters = append(h.waiters, w)
+	h.ask(w.since)
+}
+
+// release calls the waiters that the position has reached.
+func (h *Hub) release() {
+	if len(h.waiters) == 0 {
+		return
+	}
+	kept := h.waiters[:0]
+	var reached []waiter
+	for _, w := range h.waiters {
+		if w.lsn <= h.position {
+			reached = append(reached, w)
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	clear(h.waiters[len(kept):])
+	h.waiters = kept
+	for _, w := range reached {
+		w.fn(h.position)
+	}
+}
+
+const (
+	// eager is how long keepalives are asked for at the pace of hand-offs. A
+	// client may wait for a position that never comes.
+	eager = 100 * time.Millisecond
+	// flushAfter is when a waiter is taken to wait for WAL that is not flushed.
+	flushAfter = 5 * time.Millisecond
+	// flushAgain is the time to the next heartbeat for the same waiter.
+	flushAgain = time.Second
+)
+
+// ask makes the consumer ask for keepalives for the newest waiters.
+func (h *Hub) ask(now time.Time) {
+	var want cdc.LSN
+	for _, w := range h.waiters {
+		if now.Sub(w.since) < eager {
+			want = max(want, w.lsn)
+		}
+	}
+	h.Consumer.Await(want)
+}
+
+// nudge looks after the waiters: those out of patience go, and a heartbeat is
+// written for those whose WAL may not have been flushed yet.
+func (h *Hub) nudge() {
+	now := time.Now()
+	h.waiters = slices.DeleteFunc(h.waiters, func(w waiter) bool { return !w.until.IsZero() && now.After(w.until) })
+	h.ask(now)
+	beat := false
+	for i := range h.waiters {
+		w := &h.waiters[i]
+		if since := now.Sub(w.since); w.beat.IsZero() && since > flushAfter || !w.beat.IsZero() && now.Sub(w.beat) > flushAgain {
+			w.beat, beat = now, true
+		}
+	}
+	if !beat || h.beating {
+		return
+	}
+	h.beating = true
+	h.group.Go(func() {
+		if err := h.Snapshotter.Heartbeat(h.ctx); err != nil && h.ctx.Err() == nil {
+			h.Log.Warn("heartbeat", "error", err)
+		}
+		h.post(func() { h.beating = false })
+	})
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

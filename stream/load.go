@@ -1,0 +1,293 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/walwire/walwire/cdc"
+)
+
+// loading is a view's hand-off from a snapshot to the stream, see docs/architecture.md:
+// the view is in the index, and keeps what the stream says of its keys until
+// the snapshot has come and the stream has passed it.
+type loading struct {
+	overlay map[string]overlayRow
+	// truncated is the last TRUNCATE since the hand-off began.
+	truncated    uint32
+	hasTruncated bool
+	// require are transactions that the snapshot must see: what they did is not
+	// in the overlay.
+	require []uint32
+	// baseline is what the subscribers were last shown; nil for a first load.
+	baseline map[string]encoding
+}
+
+// overlayRow is the last that the stream said of a key. Its transactions follow
+// each other by row lock: if the snapshot sees the last, it sees all.
+type overlayRow struct {
+	xid  uint32
+	gone bool // deleted, or not this view's
+	encoding
+}
+
+func (l *loading) truncate(xid uint32) {
+	l.truncated, l.hasTruncated = xid, true
+	clear(l.overlay)
+}
+
+// loaded is what a hand-off's snapshot brought.
+type loaded struct {
+	snapshot cdc.Snapshot
+	rows     map[string]encoding
+	err      error
+}
+
+// load begins the hand-off of a view that is in the index.
+func (c *company) load(v *view, baseline map[string]encoding, require ...uint32) {
+	l := &loading{overlay: make(map[string]overlayRow), baseline: baseline, require: require}
+	v.loading = l
+	v.table.loading[v] = struct{}{}
+	c.seed(v)
+	c.read(v, l, 0)
+}
+
+// seed gives a new hand-off what the stream said before it: commits that its
+// snapshot may not see.
+func (c *company) seed(v *view) {
+	c.prune()
+	for i := range c.unseen {
+		t := &c.unseen[i]
+		for _, s := range t.reread {
+			if s == v.table.shape {
+				v.loading.require = append(v.loading.require, t.tx.XID)
+			}
+		}
+		for s, changes := range byTable(t.changes) {
+			if s == v.table.shape {
+				c.seedTable(v, t.tx.XID, changes)
+			}
+		}
+	}
+}
+
+func (c *company) seedTable(v *view, xid uint32, changes []rowChange) {
+	if slices.ContainsFunc(changes, incomplete) {
+		v.loading.require = append(v.loading.require, xid)
+		return
+	}
+	n := &c.scratch
+	truncated, err := n.netAll(v.table.shape, changes)
+	if truncated {
+		v.loading.truncate(xid)
+	}
+	for i := 0; err == nil && i < len(n.pending); i++ {
+		p := &n.pending[i]
+		n.codes = n.codes[:0]
+		n.seen++
+		if !p.gone {
+			n.row = row{binding: p.change.binding, tuple: p.change.New}
+			v.table.eval.Reset(&n.row)
+			var ok bool
+			if ok, err = v.predicate.Eval(v.table.eval); ok {
+				v.mark = n.seen
+			}
+		}
+		if err == nil {
+			err = c.overlay(xid, v, p.key)
+		}
+	}
+	clear(n.pending)
+	if err != nil {
+		c.fail(v.table, err)
+	}
+}
+
+// overlay notes what transaction xid left of key for a loading view: v.mark says
+// whether the row in scratch is the view's.
+func (c *company) overlay(xid uint32, v *view, key string) error {
+	o := overlayRow{xid: xid, gone: v.mark != c.scratch.seen}
+	if !o.gone {
+		e, err := c.encode(v.mask, nil)
+		if err != nil {
+			return err
+		}
+		o.encoding = e.encoding
+	}
+	v.loading.overlay[key] = o
+	return nil
+}
+
+// read runs the snapshot elsewhere and comes back with it once the stream has
+// passed it.
+func (c *company) read(v *view, l *loading, attempt int) {
+	h := c.hub
+	h.Metrics.Snapshots.Inc()
+	q, collect := v.selection(c.id, h.RowsPerQuery)
+	h.group.Go(func() {
+		if attempt > 0 {
+			pause(h.ctx, min(time.Millisecond<<min(attempt, 10), time.Second))
+		}
+		snap, err := h.Snapshotter.Read(h.ctx, q)
+		h.post(func() {
+			finish := func(position cdc.LSN) {
+				h.deliver(c)
+				c.inbox.push(message{do: func() {
+					c.reached(position)
+					c.finish(v, l, loaded{snapshot: snap, rows: collect(), err: err}, attempt)
+				}}, 0)
+			}
+			if err != nil {
+				finish(h.position)
+				return
+			}
+			h.await(snap.Position, 0, finish)
+		})
+	})
+}
+
+// finish ends a hand-off at the company's position, or tries again.
+func (c *company) finish(v *view, l *loading, r loaded, attempt int) {
+	if v.loading != l {
+		return // closed, or begun anew
+	}
+	if r.err != nil {
+		c.loadFailed(v, l, r.err, attempt)
+		return
+	}
+	for _, xid := range l.require {
+		if !r.snapshot.Sees(xid) {
+			c.read(v, l, attempt+1)
+			return
+		}
+	}
+	rows := r.rows
+	if l.hasTruncated && !r.snapshot.Sees(l.truncated) {
+		clear(rows)
+	}
+	for key, o := range l.overlay {
+		switch {
+		case r.snapshot.Sees(o.xid):
+		case o.gone:
+			delete(rows, key)
+		default:
+			rows[key] = o.encoding
+		}
+	}
+	c.settleLoaded(v, l, rows)
+}
+
+// settleLoaded makes the view live with rows and tells its subscribers: the
+// rows to those who wait for them, the difference to those who had others.
+func (c *company) settleLoaded(v *view, l *loading, rows map[string]encoding) {
+	c.intern(v, rows)
+	v.loading = nil
+	delete(v.table.loading, v)
+	for key, e := range rows {
+		r := v.table.hold(key)
+		if _, shared := r.code(v.mask); !shared {
+			r.put(v.mask, e)
+		}
+		v.show(r)
+	}
+	if l.baseline != nil {
+		v.difference(l.baseline, rows)
+	}
+	c.publish()
+	c.release(v)
+}
+
+// intern checks the rows against those that other views show already: both
+// describe the same position, so they are equal. If not, walwire has a fault: the
+// others are read again, in the open.
+func (c *company) intern(v *view, rows map[string]encoding) {
+	for key, e := range rows {
+		held := v.table.rows[key]
+		if held == nil {
+			continue
+		}
+		if shared, ok := held.code(v.mask); ok && string(shared.json) != string(e.json) {
+			c.hub.Metrics.Mismatches.Inc()
+			c.log.Error("two views disagree about a row: both are read again", "table", v.table.shape.mapping.Name, "position", c.position)
+			for _, other := range v.table.views {
+				if other.live() {
+					c.reread(other)
+				}
+			}
+			return
+		}
+	}
+}
+
+// difference adds the ops that lead from before to rows.
+func (v *view) difference(before, rows map[string]encoding) {
+	for key, e := range before {
+		if _, still := rows[key]; !still {
+			v.add(op{kind: opRemoved, key: key, data: e.keyJSON()})
+		}
+	}
+	for key, e := range rows {
+		old, had := before[key]
+		switch {
+		case !had:
+			v.add(op{kind: opAdded, key: key, data: e.json})
+		case string(old.json) != string(e.json):
+			v.add(op{kind: opModified, key: key, data: e.json})
+		}
+	}
+}
+
+// reread takes the hand-off of a view again. Its subscribers stay at the commit
+// before, with all their connection's queries, until the difference is known.
+func (c *company) reread(v *view, require ...uint32) {
+	c.hub.Metrics.Rereads.Inc()
+	if l := v.loading; l != nil { // under way: begin it anew
+		c.load(v, l.baseline, append(l.require, require...)...)
+		return
+	}
+	baseline := make(map[string]encoding, len(v.rows))
+	for len(v.rows) > 0 {
+		r := v.rows[len(v.rows)-1]
+		baseline[r.key], _ = r.code(v.mask)
+		v.hide(r)
+	}
+	c.hold(v)
+	c.load(v, baseline, require...)
+}
+
+func (c *company) rereadAll(t *table, require ...uint32) {
+	for _, v := range t.views {
+		c.reread(v, require...)
+	}
+}
+
+// loadFailed ends the view where trying again can't help.
+func (c *company) loadFailed(v *view, l *loading, err error, attempt int) {
+	var known *Error
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &known):
+		c.end(v, known)
+	case errors.Is(err, context.Canceled):
+	case errors.Is(err, cdc.ErrShapeChanged) || errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "42703" || pg.Code == "42883"):
+		// The table was altered: the schema comes first, and makes the views anew.
+		h, sh := c.hub, v.table.shape
+		h.post(func() {
+			if h.shapes[sh.mapping.Name] == sh { // nobody has yet
+				h.reload(err.Error())
+			}
+		})
+		c.read(v, l, attempt+1)
+	case errors.As(err, &pg) && pg.Code == "57014": // query_canceled: the statement timeout
+		c.end(v, errorf(CodeResourceExhausted, "the query took longer than limits.statement_timeout: narrow its filter"))
+	case errors.As(err, &pg) && (pg.Code == "42501" || pg.Code[:2] == "22"):
+		c.log.Error("snapshot refused by the database", "table", v.table.shape.mapping.Name, "error", err)
+		c.end(v, errorf(CodeFailedPrecondition, "the server can't read table %s: its log says more", v.table.shape.mapping.Name))
+	default: // no connection, no lock yet, a restart: it will come back
+		c.log.Warn("snapshot failed, trying again", "table", v.table.shape.mapping.Name, "attempt", attempt, "error", err)
+		c.read(v, l, attempt+1)
+	}
+}

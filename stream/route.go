@@ -1,0 +1,332 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/cdc/pgoutput"
+)
+
+// maxBindings bounds the memory of relations seen; each connection brings its own.
+const maxBindings = 4096
+
+// batch routes a run of the feed and tells those who wait for its position.
+func (h *Hub) batch(b cdc.Batch) {
+	for _, tx := range b.Transactions {
+		h.route(tx)
+	}
+	h.position = max(h.position, b.Progress)
+	h.visited.Store(uint64(h.position))
+	for _, c := range h.companies {
+		h.deliver(c)
+	}
+	h.release()
+}
+
+// route sorts a transaction's changes by company.
+func (h *Hub) route(tx *cdc.Transaction) {
+	h.Metrics.Transactions.Inc()
+	h.Metrics.Changes.Add(float64(len(tx.Changes)))
+	if len(tx.Changes) == 0 && !tx.Oversize {
+		h.position = max(h.position, tx.End)
+		return
+	}
+	h.unseen = append(h.unseen, tx)
+	h.pending.Store(int64(len(h.unseen)))
+	// Shapes are brought up to date first: what follows is read by them.
+	for i := range tx.Changes {
+		h.bind(tx.Changes[i].Relation)
+	}
+	for _, rel := range tx.Touched {
+		h.bind(rel)
+	}
+	h.position = max(h.position, tx.End)
+	h.split(tx, func(key []byte) *company { return h.companies[string(key)] }, h.everyone)
+	for _, c := range h.touched {
+		c.routing.seal(tx)
+	}
+	h.touched = h.touched[:0]
+}
+
+func (h *Hub) everyone(visit func(*company)) {
+	for _, c := range h.companies {
+		visit(c)
+	}
+}
+
+// split hands each change of tx to the companies it concerns: the one of the new
+// row, and the one of the old row where it is another. A change whose old
+// company the WAL does not tell goes to everyone: who shows its key drops it.
+func (h *Hub) split(tx *cdc.Transaction, find func(key []byte) *company, everyone func(func(*company))) {
+	for i := range tx.Changes {
+		c := &tx.Changes[i]
+		b := h.bind(c.Relation)
+		if b.shape == nil {
+			continue
+		}
+		switch {
+		case c.Op == cdc.OpUndecodable:
+			h.quarantine(b.shape, c.Err)
+			continue
+		case b.stale:
+			continue // of an older generation: every view was read after it
+		case c.Op == cdc.OpTruncate:
+			everyone(func(co *company) { co.add(rowChange{Change: c, binding: b}) })
+			continue
+		}
+		h.splitRow(c, b, find, everyone)
+	}
+	for _, rel := range tx.Touched {
+		if b := h.bind(rel); b.shape != nil {
+			everyone(func(co *company) { co.addReread(b.shape) })
+		}
+	}
+}
+
+func (h *Hub) splitRow(c *cdc.Change, b *binding, find func([]byte) *company, everyone func(func(*company))) {
+	var owner *company
+	if !c.New.Absent() {
+		kind, key := c.New.Column(b.company)
+		if kind == pgoutput.KindNull {
+			h.Metrics.NullCompany.Inc()
+		} else if owner = find(key); owner != nil {
+			owner.add(rowChange{Change: c, binding: b, here: true})
+		}
+	}
+	if c.Op == cdc.OpInsert {
+		return
+	}
+	if kind, key := oldCompany(c, b); kind != 0 {
+		if former := find(key); kind != pgoutput.KindNull && former != nil && former != owner {
+			former.add(rowChange{Change: c, binding: b})
+		}
+		return
+	}
+	everyone(func(co *company) {
+		if co != owner {
+			co.add(rowChange{Change: c, binding: b})
+		}
+	})
+}
+
+// oldCompany is the company column of the old row: its kind is 0 where the WAL
+// does not say. An index identity sends the columns of its index only, the others as
+// null, and nothing at all when none of those changed.
+func oldCompany(c *cdc.Change, b *binding) (kind byte, key []byte) {
+	switch {
+	case c.OldKind == pgoutput.OldRow:
+		return c.Old.Column(b.company)
+	case c.OldKind == pgoutput.OldKey:
+		if kind, key = c.Old.Column(b.company); kind == pgoutput.KindText {
+			return kind, key
+		}
+	}
+	return 0, nil
+}
+
+// bind finds what a relation of the stream is to the mapping. A relation whose
+// columns are not those of its table makes the schema be read again.
+func (h *Hub) bind(rel *cdc.Relation) *binding {
+	if b := h.bindings[rel]; b != nil {
+		return b
+	}
+	s := h.relations[rel.OID]
+	if s == nil { // a partition attached, a table made anew, or one that nobody mapped
+		h.reload(fmt.Sprintf("%s.%s is new to the stream", rel.Namespace, rel.Name))
+		s = h.relations[rel.OID]
+	}
+	b := &binding{}
+	if s != nil {
+		if b = bind(s, rel); b.stale {
+			h.reload(fmt.Sprintf("%s.%s has changed its columns", rel.Namespace, rel.Name))
+			b = &binding{}
+			if s = h.relations[rel.OID]; s != nil {
+				b = bind(s, rel)
+			}
+		}
+	}
+	if len(h.bindings) > maxBindings { // of connections long gone
+		clear(h.bindings)
+	}
+	h.bindings[rel] = b
+	return b
+}
+
+// reload reads the schema until it succeeds: without it the stream can't be
+// understood, and nothing may be skipped.
+func (h *Hub) reload(why string) {
+	h.Log.Info("reading the schema again", "because", why)
+	for h.ctx.Err() == nil {
+		ctx, cancel := context.WithTimeout(h.ctx, 15*time.Second)
+		schema, err := h.LoadSchema(ctx)
+		cancel()
+		if err == nil {
+			h.adopt(schema)
+			return
+		}
+		if h.ctx.Err() == nil {
+			h.Log.Error("read schema", "error", err)
+		}
+		pause(h.ctx, time.Second)
+	}
+}
+
+// adopt puts a schema in force. Tables whose columns differ get a new shape,
+// and every view of them is read again.
+func (h *Hub) adopt(schema *Schema) {
+	old := h.shapes
+	h.shapes = make(map[string]*shape)
+	h.relations = make(map[uint32]*shape)
+	clear(h.bindings)
+	for name, t := range schema.Tables {
+		m, ok := schema.Mapping.Table(name)
+		if !ok {
+			continue
+		}
+		s := newShape(m, t)
+		if before := old[name]; before != nil && before.same(s) {
+			s = before
+		}
+		h.shapes[name] = s
+		for _, leaf := range t.Leaves {
+			h.relations[leaf.OID] = s
+		}
+	}
+	for name := range h.broken {
+		if _, still := schema.Broken[name]; !still && h.shapes[name] != old[name] {
+			delete(h.broken, name)
+		}
+	}
+	for name, err := range schema.Broken {
+		h.broken[name] = errorf(CodeFailedPrecondition, "table %s can't be served now: %s", name, err)
+		h.Log.Error("a table can't be served", "table", name, "error", err)
+	}
+	h.schema.Store(schema)
+	h.tell()
+}
+
+// quarantine stops serving a table: a change of it could not be read.
+func (h *Hub) quarantine(s *shape, cause error) {
+	name := s.mapping.Name
+	if h.broken[name] != nil {
+		return
+	}
+	h.Metrics.Quarantined.Inc()
+	h.Log.Error("a change can't be decoded: the table is quarantined until walwire is restarted", "table", name, "error", cause)
+	h.broken[name] = errorf(CodeFailedPrecondition, "table %s is quarantined: a change of it could not be decoded", name)
+	h.tell()
+}
+
+// tell gives every company the shapes in force.
+func (h *Hub) tell() {
+	served := h.tables()
+	h.served.Store(served)
+	for _, c := range h.companies {
+		h.deliver(c)
+		c.inbox.push(message{do: func() { c.adopt(served) }}, 0)
+	}
+}
+
+// tables is an immutable copy of what is served.
+func (h *Hub) tables() *tables {
+	t := &tables{shapes: make(map[string]*shape, len(h.shapes)), broken: make(map[string]*Error, len(h.broken))}
+	for name, s := range h.shapes {
+		t.shapes[name] = s
+	}
+	for name, err := range h.broken {
+		t.broken[name] = err
+	}
+	return t
+}
+
+// tables is what a company serves: the shapes, and the tables that can't be
+// served with what a client is told.
+type tables struct {
+	shapes map[string]*shape
+	broken map[string]*Error
+}
+
+// deliver moves what was routed to c into its inbox. A company that can't keep up
+// is read again instead; nobody else notices.
+func (h *Hub) deliver(c *company) {
+	txs, bytes := c.routing.routed()
+	if len(txs) == 0 {
+		return
+	}
+	if c.inbox.push(message{txs: txs}, bytes) > h.InboxBytes {
+		h.Metrics.Overflows.Inc()
+		h.Log.Warn("a company's changes exceed its inbox: its live queries are read again", "company", c.id, "limit", h.InboxBytes)
+		c.inbox.dropTransactions()
+		unseen := h.unseenOf(c)
+		position := h.position
+		c.inbox.push(message{do: func() { c.restart(unseen, position) }}, 0)
+	}
+}
+
+// unseenOf gives the commits that a snapshot of now may not see, as c's own.
+func (h *Hub) unseenOf(c *company) []companyTx {
+	var txs []companyTx
+	kept, touched := c.routing, h.touched
+	for _, tx := range h.unseen {
+		c.routing = routing{}
+		h.split(tx, func(key []byte) *company {
+			if string(key) == c.id {
+				return c
+			}
+			return nil
+		}, func(visit func(*company)) { visit(c) })
+		c.routing.seal(tx)
+		sealed, _ := c.routing.routed()
+		txs = append(txs, sealed...)
+	}
+	c.routing, h.touched = kept, touched
+	return txs
+}
+
+// routing is what the hub has sorted to a company and not yet delivered. It
+// belongs to the hub's goroutine.
+type routing struct {
+	touched bool        // in Hub.touched
+	changes []rowChange // of the transaction being routed
+	reread  []*shape
+	txs     []companyTx
+	bytes   int
+}
+
+func (c *company) add(change rowChange) {
+	c.touch()
+	c.routing.changes = append(c.routing.changes, change)
+}
+
+func (c *company) addReread(s *shape) {
+	c.touch()
+	c.routing.reread = append(c.routing.reread, s)
+}
+
+func (c *company) touch() {
+	if !c.routing.touched {
+		c.routing.touched = true
+		c.hub.touched = append(c.hub.touched, c)
+	}
+}
+
+// seal ends the transaction being routed.
+func (r *routing) seal(tx *cdc.Transaction) {
+	r.touched = false
+	if len(r.changes) == 0 && len(r.reread) == 0 {
+		return
+	}
+	n := len(r.changes)
+	r.txs = append(r.txs, companyTx{tx: tx, changes: r.changes[:n:n], reread: r.reread})
+	r.changes, r.reread = r.changes[n:], nil
+	r.bytes += tx.Bytes * n / max(len(tx.Changes), 1)
+}
+
+// routed takes the sealed transactions.
+func (r *routing) routed() ([]companyTx, int) {
+	txs, bytes := r.txs, r.bytes
+	r.txs, r.bytes = nil, 0
+	return txs, bytes
+}

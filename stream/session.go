@@ -1,0 +1,292 @@
+package stream
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/walwire/walwire/auth"
+	"github.com/walwire/walwire/cdc"
+)
+
+// transport carries frames to one client. WebSocket is the first; others carry
+// the same frames.
+type transport interface {
+	// Send writes one frame; it blocks while the client does not read, within the
+	// server's write timeout. The frame is not kept.
+	Send(frame []byte) error
+	// Close ends the connection with one of the close codes. Send returns soon after.
+	Close(code int, reason string)
+}
+
+// The writer of a session runs only while there is something to write.
+const (
+	writerIdle int32 = iota
+	writerRunning
+	writerAgain // running, and there is more than it has looked at
+)
+
+// session is one authenticated connection: its subscriptions' cursors, and what
+// waits to be said. The reader (the transport's) calls handle; the writer is a goroutine that
+// exists only while the client is behind.
+type session struct {
+	id        string
+	server    *Server
+	company   *company
+	principal *auth.Principal
+	transport transport
+	writer    atomic.Int32
+
+	// The following are guarded by company.mu.
+	subscriptions []*subscription
+	revoked       bool // the rights the session runs under are no longer those of its user
+
+	delivered cdc.LSN // the writer's
+
+	mu      sync.Mutex // protects following
+	room    sync.Cond  // control has been taken
+	control [][]byte
+	waits   []*wait
+	byID    map[uint64]*subscription
+	closing *closing
+	closed  bool
+}
+
+type closing struct {
+	code   int
+	reason string
+}
+
+// wait is a client's wait for a position.
+type wait struct {
+	id    uint64
+	lsn   cdc.LSN
+	timer *time.Timer
+}
+
+// maxControl bounds the answers that wait for a client that does not read; its
+// reader stands still meanwhile.
+const maxControl = 256
+
+func newSession(s *Server, id string, p *auth.Principal, t transport) *session {
+	ss := &session{id: id, server: s, principal: p, transport: t, byID: make(map[uint64]*subscription)}
+	ss.room.L = &ss.mu
+	return ss
+}
+
+// kick makes sure that the writer looks at the session. Safe for concurrent use.
+func (s *session) kick() {
+	if s.writer.Swap(writerAgain) == writerIdle {
+		s.server.writers.Go(s.write)
+	}
+}
+
+func (s *session) write() {
+	for {
+		s.writer.Store(writerRunning)
+		s.flush()
+		if s.writer.CompareAndSwap(writerRunning, writerIdle) {
+			return
+		}
+	}
+}
+
+// flush writes all there is to say: answers first, then one commit's state of
+// all subscriptions, then the waits which that satisfies.
+func (s *session) flush() {
+	if s.gone() {
+		return
+	}
+	control := s.takeControl()
+	cut, ok := s.collect()
+	for _, frame := range control {
+		if !s.send(frame) {
+			return
+		}
+	}
+	if closing := s.ending(); closing != nil {
+		s.shut()
+		s.transport.Close(closing.code, closing.reason)
+		return
+	}
+	if !ok {
+		return
+	}
+	if len(cut.updates) > 0 && !s.sendData(&cut) {
+		return
+	}
+	s.delivered = cut.position
+	for _, w := range s.takeWaits(cut.position) {
+		if !s.send(waitedFrame(w.id, cut.position)) {
+			return
+		}
+	}
+}
+
+func (s *session) send(frame []byte) bool {
+	if err := s.transport.Send(frame); err != nil {
+		s.shut()
+		return false
+	}
+	m := s.server.hub.Metrics
+	m.FramesOut.Inc()
+	m.BytesOut.Add(float64(len(frame)))
+	return true
+}
+
+func (s *session) sendData(cut *cut) bool {
+	buf := s.server.buffers.Get().(*[]byte)
+	f := frames{buf: (*buf)[:0], maxBytes: s.server.options.DataFrameBytes, position: cut.position, time: cut.time}
+	sent := true
+	f.emit = func(frame []byte) error {
+		if sent = s.send(frame); !sent {
+			return errClosed
+		}
+		return nil
+	}
+	_ = f.write(cut.updates) // emit's error, which sent tells
+	*buf = f.buf
+	if cap(f.buf) <= maxPooledBuffer {
+		s.server.buffers.Put(buf)
+	}
+	return sent
+}
+
+// cut is the state of all subscriptions at one position, as far as the client
+// does not know it.
+type cut struct {
+	position cdc.LSN
+	time     int64
+	updates  []update
+}
+
+// collect advances every cursor to the company's published position. It returns
+// false while a subscription can't go there yet: the others wait with it.
+func (s *session) collect() (cut, bool) {
+	c := s.company
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if s.revoked {
+		s.end(CloseRightsChanged, "rights changed: connect again")
+		return cut{}, false
+	}
+	out := cut{position: c.published, time: c.stamp}
+	for _, sub := range s.subscriptions {
+		if sub.held {
+			return cut{}, false
+		}
+		if sub.attached && sub.next < sub.view.chain.first {
+			c.inbox.push(message{do: func() { c.rebase(sub) }}, 0)
+			return cut{}, false
+		}
+	}
+	for _, sub := range s.subscriptions {
+		if !sub.attached || sub.watch != nil {
+			continue
+		}
+		entries, _ := sub.view.chain.since(sub.next)
+		if len(entries) == 0 && sub.base == nil {
+			continue
+		}
+		u := update{id: sub.id, entries: slices.Clone(entries)}
+		if sub.base != nil {
+			u.snapshot, u.head, u.rows, u.reset = true, sub.base.head, sub.base.rows, sub.reset
+		}
+		sub.base, sub.reset, sub.next = nil, false, sub.view.chain.end()
+		out.updates = append(out.updates, u)
+	}
+	return out, true
+}
+
+// gone reports whether nothing can be written any more.
+func (s *session) gone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// forget takes a subscription out. company.mu is held.
+func (s *session) forget(sub *subscription) {
+	s.subscriptions = slices.DeleteFunc(s.subscriptions, func(other *subscription) bool { return other == sub })
+}
+
+// revoke ends the session because its rights may be others now.
+func (s *session) revoke() { s.close(CloseRightsChanged, "rights changed: connect again") }
+
+// close ends the session after what has been said already.
+func (s *session) close(code int, reason string) {
+	s.end(code, reason)
+	s.kick()
+}
+
+// end makes the writer close the connection; the first reason counts.
+func (s *session) end(code int, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing == nil {
+		s.closing = &closing{code: code, reason: reason}
+	}
+}
+
+// ending says why the writer is to close, nil while it is not or has.
+func (s *session) ending() *closing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	return s.closing
+}
+
+// shut stops all writing: the connection is gone.
+func (s *session) shut() {
+	s.mu.Lock()
+	s.closed = true
+	s.control = nil
+	for _, w := range s.waits {
+		w.timer.Stop()
+	}
+	s.waits = nil
+	s.room.Broadcast()
+	s.mu.Unlock()
+}
+
+// say queues an answer; the reader waits while too many are queued.
+func (s *session) say(v any) {
+	frame := mustJSON(v)
+	s.mu.Lock()
+	if !s.closed {
+		s.control = append(s.control, frame)
+	}
+	s.mu.Unlock()
+	s.kick()
+}
+
+// awaitRoom blocks the reader while the client does not take its answers.
+func (s *session) awaitRoom() {
+	s.mu.Lock()
+	for len(s.control) >= maxControl && !s.closed {
+		s.room.Wait()
+	}
+	s.mu.Unlock()
+}
+
+func (s *session) takeControl() [][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	control := s.control
+	s.control = nil
+	s.room.Broadcast()
+	return control
+}
+
+// ended tells the client that one subscription has ended.
+func (s *session) ended(sub *subscription, err *Error) {
+	s.mu.Lock()
+	if s.byID[sub.id] == sub {
+		delete(s.byID, sub.id)
+	}
+	s.mu.Unlock()
+	s.say(errorFrame(sub.id, err))
+}

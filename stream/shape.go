@@ -1,0 +1,73 @@
+package stream
+
+import (
+	"slices"
+
+	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/mapping"
+	"github.com/walwire/walwire/mapping/predicate"
+)
+
+// Schema is the mapping bound to the tables as they are in the database.
+type Schema struct {
+	Mapping *mapping.Mapping
+	// Tables holds the catalogue's description by the name in the mapping.
+	Tables map[string]*cdc.Table
+	// Broken says which mapped tables can't be served as they are now, and why.
+	Broken map[string]error
+}
+
+// shape is one generation of a served table: what a change of its columns
+// replaces. Immutable. Pointers identify generations.
+type shape struct {
+	mapping  *mapping.Table
+	catalog  *cdc.Table
+	columns  []predicate.Column
+	key      []int
+	company  int
+	distinct func(column int) float64
+}
+
+func newShape(m *mapping.Table, t *cdc.Table) *shape {
+	s := &shape{mapping: m, catalog: t, columns: m.Columns, key: m.Key, company: m.Company}
+	s.distinct = func(column int) float64 {
+		if i, ok := t.Column(m.Columns[column].Name); ok {
+			return t.Columns[i].Distinct
+		}
+		return 0
+	}
+	return s
+}
+
+// same reports whether two generations show the same columns.
+func (s *shape) same(other *shape) bool {
+	return s.catalog.OID == other.catalog.OID && slices.Equal(s.key, other.key) && s.company == other.company &&
+		slices.EqualFunc(s.columns, other.columns, func(a, b predicate.Column) bool {
+			return a.Name == b.Name && a.Type.OID == b.Type.OID
+		})
+}
+
+// binding says where a relation of the stream keeps the columns of a shape. A
+// relation that has other columns than the shape is stale: it belongs to a
+// generation before (or after) it.
+type binding struct {
+	shape   *shape // nil: not a mapped table
+	stale   bool
+	columns []int // by ordinal of the shape: index in the tuple
+	company int   // index in the tuple
+}
+
+func bind(s *shape, rel *cdc.Relation) *binding {
+	b := &binding{shape: s, columns: make([]int, len(s.columns))}
+	for i, c := range s.columns {
+		b.columns[i] = -1
+		for j := range rel.Columns {
+			if rel.Columns[j].Name == c.Name && rel.Columns[j].TypeOID == s.catalog.Columns[i].TypeOID {
+				b.columns[i] = j
+			}
+		}
+		b.stale = b.stale || b.columns[i] < 0 && !s.catalog.Columns[i].Generated
+	}
+	b.company = b.columns[s.company]
+	return b
+}
