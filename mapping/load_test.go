@@ -2,6 +2,9 @@ package mapping
 
 import (
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -179,4 +182,41 @@ func TestParseEmptyAndStrange(t *testing.T) {
 			t.Errorf("%q: no position in %q", text, err)
 		}
 	}
+}
+
+func TestLoadKeyFiles(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----"
+	write("secret", testSecret+"\r\n")
+	write("public.pem", public+"\n")
+	write("walwire.yaml", replaced(t, valid, `    - {id: main, alg: HS256, secret: "`+testSecret+`"}`,
+		"    - {id: main, alg: HS256, secret_file: secret}\n    - {id: ed, alg: EdDSA, public_key_file: public.pem}"))
+	cfg, err := Load(filepath.Join(dir, "walwire.yaml"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Auth.Keys[0].Secret.Reveal() != testSecret || string(cfg.Auth.Keys[1].PublicKey) != public {
+		t.Errorf("keys: %+v", cfg.Auth.Keys)
+	}
+	if _, err := Load(filepath.Join(dir, "nope.yaml"), nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+// FuzzParse holds that no file makes Parse panic, and that every error names
+// the file.
+func FuzzParse(f *testing.F) {
+	f.Add(valid)
+	f.Add("a: |\n  x\n b: [1, {c: \"\\u00\"}]\n? k\n")
+	f.Add("tables: {t: {roles: {r: {rows: >-\n x\n}}}}")
+	f.Fuzz(func(t *testing.T, text string) {
+		if _, err := Parse("w.yaml", []byte(text), nil); err != nil && !strings.HasPrefix(err.Error(), "w.yaml") {
+			t.Errorf("no file in %q", err)
+		}
+	})
 }

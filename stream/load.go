@@ -240,12 +240,16 @@ func (v *view) difference(before, rows map[string]encoding) {
 	}
 }
 
-// reread takes the hand-off of a view again. Its subscribers stay at the commit
-// before, with all their connection's queries, until the difference is known.
+// reread takes the hand-off of a view again: for transactions that its snapshot
+// must see, or, without any, because changes were dropped. Its subscribers stay at
+// the commit before, with all their connection's queries, until the difference is known.
 func (c *company) reread(v *view, require ...uint32) {
 	c.hub.Metrics.Rereads.Inc()
-	if l := v.loading; l != nil { // under way: begin it anew
-		c.load(v, l.baseline, append(l.require, require...)...)
+	if l := v.loading; l != nil && len(require) > 0 { // under way
+		l.require = append(l.require, require...)
+		return
+	} else if l != nil { // its overlay has a gap: begin it anew
+		c.load(v, l.baseline, l.require...)
 		return
 	}
 	baseline := make(map[string]encoding, len(v.rows))

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/walwire/walwire/cdc"
@@ -71,7 +72,11 @@ func (h *Hub) split(tx *cdc.Transaction, find func(key []byte) *company, everyon
 			h.quarantine(b.shape, c.Err)
 			continue
 		case b.stale:
-			continue // of an older generation: every view was read after it
+			// Its columns are not those of now, and were not when the catalogue was
+			// asked: the table has been altered twice. Only the database can tell
+			// the row as it is now.
+			everyone(func(co *company) { co.addReread(b.shape) })
+			continue
 		case c.Op == cdc.OpTruncate:
 			everyone(func(co *company) { co.add(rowChange{Change: c, binding: b}) })
 			continue
@@ -302,7 +307,9 @@ func (c *company) add(change rowChange) {
 
 func (c *company) addReread(s *shape) {
 	c.touch()
-	c.routing.reread = append(c.routing.reread, s)
+	if !slices.Contains(c.routing.reread, s) {
+		c.routing.reread = append(c.routing.reread, s)
+	}
 }
 
 func (c *company) touch() {

@@ -192,6 +192,7 @@ func (s *session) collect() (cut, bool) {
 		u := update{id: sub.id, entries: slices.Clone(entries)}
 		if sub.base != nil {
 			u.snapshot, u.head, u.rows, u.reset = true, sub.base.head, sub.base.rows, sub.reset
+			sub.shown = true
 		}
 		sub.base, sub.reset, sub.next = nil, false, sub.view.chain.end()
 		out.updates = append(out.updates, u)

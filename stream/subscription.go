@@ -15,6 +15,7 @@ type subscription struct {
 	// The following are guarded by company.mu: the company writes them under the
 	// lock, the session's writer reads and advances its cursor under the read lock.
 	attached bool // has rows to show
+	shown    bool // a snapshot has been handed to the writer
 	held     bool // its view is read again: the whole session waits
 	base     *base
 	next     uint64 // sequence number in the chain
@@ -172,7 +173,7 @@ func (c *company) rebase(sub *subscription) {
 	}
 	c.hub.Metrics.Resets.Inc()
 	c.mu.Lock()
-	sub.base, sub.reset, sub.next = v.base(), true, v.chain.end()
+	sub.base, sub.reset, sub.next = v.base(), sub.shown, v.chain.end()
 	c.mu.Unlock()
 	sub.session.kick()
 }
@@ -234,7 +235,7 @@ func (c *company) rebind(sub *subscription, broken *Error) {
 		return
 	}
 	c.mu.Lock()
-	sub.held, sub.reset = sub.attached, sub.attached
+	sub.held, sub.reset = sub.shown, sub.shown
 	sub.attached, sub.base = false, nil
 	c.mu.Unlock()
 	sub.query = q
