@@ -24,15 +24,15 @@ const (
 
 // Change is one change of one row, or a TRUNCATE of one relation.
 type Change struct {
-	Op       Op
-	OldKind  byte // 0 absent, 'K' the key only, 'O' the whole old row
+	Op      Op
+	OldKind byte // 0 absent, 'K' the key only, 'O' the whole old row
 	// Incomplete is set when New lacks values that the WAL did not repeat:
 	// unchanged TOASTed ones of a table whose replica identity is not FULL.
 	Incomplete bool
 	Relation   *Relation
-	Old      pgoutput.Tuple // absent unless OldKind is set
-	New      pgoutput.Tuple // absent for deletes and truncates
-	Err      error          // OpUndecodable: why
+	Old        pgoutput.Tuple // absent unless OldKind is set
+	New        pgoutput.Tuple // absent for deletes and truncates
+	Err        error          // OpUndecodable: why
 }
 
 // Relation is a published table or leaf partition as the stream last described
