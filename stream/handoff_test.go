@@ -142,12 +142,14 @@ func startWriters(t *testing.T, s *apptest.Server, n int) (stop func()) {
 	for range n {
 		run(writeItems)
 	}
-	types := []string{"bigint", "int"}
+	// The last leaves the column's type as it is, so that only the lock protects a
+	// snapshot from it.
+	alters, next := []string{"v TYPE bigint", "v TYPE int", "note TYPE text USING note || ''"}, 0
 	run(func(ctx context.Context, conn *pgx.Conn) error {
-		types[0], types[1] = types[1], types[0]
-		_, err := conn.Exec(ctx, fmt.Sprintf(`SET lock_timeout = '1s'; ALTER TABLE items ALTER v TYPE %s`, types[1]))
+		next++
+		_, err := conn.Exec(ctx, `SET lock_timeout = '1s'; ALTER TABLE items ALTER `+alters[next%len(alters)])
 		if err == nil {
-			_, err = conn.Exec(ctx, `SELECT pg_sleep(0.06)`) // the writers' turn
+			_, err = conn.Exec(ctx, `SELECT pg_sleep(0.04)`) // the writers' turn
 		}
 		return err
 	})
