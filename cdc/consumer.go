@@ -111,7 +111,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 			backoff.reset()
 		}
 		wait := backoff.next()
-		c.opts.Log.Warn("replication interrupted, connecting again", "error", err, "in", wait, "position", c.handled)
+		c.opts.Log.Warn("replication interrupted, connecting again", "error", err, "in", wait, "position", c.handled.String())
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -141,7 +141,7 @@ func (c *Consumer) follow(ctx context.Context) (started bool, err error) {
 	c.wake.Store(r)
 	defer c.wake.Store(nil)
 	c.status.Store(&Status{Connected: true, Received: c.handled, SystemID: c.system, Timeline: c.timeline})
-	c.opts.Log.Info("following the WAL", "slot", c.opts.Slot, "from", c.handled)
+	c.opts.Log.Info("following the WAL", "slot", c.opts.Slot, "from", c.handled.String())
 	stop := context.AfterFunc(ctx, r.interrupt)
 	defer stop()
 	return true, r.read(ctx)

@@ -85,7 +85,7 @@ func (c *Consumer) createSlot(ctx context.Context, conn *pgconn.PgConn) error {
 	if err != nil {
 		return fmt.Errorf("create slot %q: %w", c.opts.Slot, err)
 	}
-	c.opts.Log.Info("created replication slot", "slot", c.opts.Slot, "position", lsn)
+	c.opts.Log.Info("created replication slot", "slot", c.opts.Slot, "position", lsn.String())
 	c.handled = lsn
 	c.Acknowledge(lsn)
 	return nil

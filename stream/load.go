@@ -211,7 +211,7 @@ func (c *company) intern(v *view, rows map[string]encoding) {
 		}
 		if shared, ok := held.code(v.mask); ok && string(shared.json) != string(e.json) {
 			c.hub.Metrics.Mismatches.Inc()
-			c.log.Error("two views disagree about a row: both are read again", "table", v.table.shape.mapping.Name, "position", c.position)
+			c.log.Error("two views disagree about a row: both are read again", "table", v.table.shape.mapping.Name, "position", c.position.String())
 			for _, other := range v.table.views {
 				if other.live() {
 					c.reread(other)
@@ -286,7 +286,7 @@ func (c *company) loadFailed(v *view, l *loading, err error, attempt int) {
 		})
 		c.read(v, l, attempt+1)
 	case errors.As(err, &pg) && pg.Code == "57014": // query_canceled: the statement timeout
-		c.end(v, errorf(CodeResourceExhausted, "the query took longer than limits.statement_timeout: narrow its filter"))
+		c.end(v, errorf(CodeResourceExhausted, "the query took longer than limits.snapshot_timeout: narrow its filter"))
 	case errors.As(err, &pg) && (pg.Code == "42501" || pg.Code[:2] == "22"):
 		c.log.Error("snapshot refused by the database", "table", v.table.shape.mapping.Name, "error", err)
 		c.end(v, errorf(CodeFailedPrecondition, "the server can't read table %s: its log says more", v.table.shape.mapping.Name))

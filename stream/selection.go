@@ -43,7 +43,7 @@ func (v *view) selection(company string, limit int) (q cdc.Select, collect func(
 	var key, buf []byte
 	q.Row = func(row [][]byte) error {
 		if len(rows) == limit {
-			return errorf(CodeResourceExhausted, "the query has more than %d rows (limits.rows_per_query): narrow its filter", limit)
+			return errorf(CodeResourceExhausted, "the query has more than %d rows (limits.rows): narrow its filter", limit)
 		}
 		from.row = row
 		var err error

@@ -1,0 +1,38 @@
+// Package cdc reads PostgreSQL's write-ahead log through one logical replication
+// slot, and reads tables in snapshots that can be joined to it exactly. It knows
+// PostgreSQL and nothing of companies.
+//
+// # Data flow
+//
+//	walsender ─ pgoutput ─> Consumer ─ Transaction ... Progress ─> Feed ─> whoever serves
+//	tables ─ SELECT in a snapshot ─> Snapshotter.Read ─ rows, Snapshot ─> the same
+//
+// # Ordering
+//
+// Transactions come in the order of their commit records, each whole and once.
+// Progress says that every commit below it has been handed over. A transaction
+// larger than ConsumerOptions.MaxTransactionBytes comes without its rows (Oversize) and
+// names the tables to be read again.
+//
+// A commit can be read from the WAL before other transactions can see it, so a
+// position alone does not join a snapshot to the stream: Snapshot.Sees does, by
+// transaction id.
+//
+// # Acknowledging
+//
+// PostgreSQL keeps the WAL from what is acknowledged on. Who takes the Feed says what that
+// is (Acknowledge): no commit before it is known to be visible. After a lost
+// connection the stream goes on behind the last transaction handed over.
+//
+// # Goroutines
+//
+// Consumer.Run is one goroutine; it owns the replication connection, reads it and
+// sends the status messages, also while the Feed is full. It ends with its context,
+// or with an error that needs the operator (IsFatal). Snapshotter starts none but
+// those of its connection pool.
+//
+// # A slow reader
+//
+// The Feed holds a bounded number of octets. Past it the Consumer stops reading
+// the socket, PostgreSQL keeps the WAL, and the status messages go on.
+package cdc
