@@ -38,7 +38,6 @@ type replication struct {
 	lastHeard    time.Time
 	lastStatus   time.Time
 	lastAsked    time.Time
-	deadline     time.Time // what the socket's read deadline was last set to
 }
 
 func newReplication(c *Consumer, conn *pgconn.PgConn, senderTimeout time.Duration) *replication {

@@ -128,9 +128,26 @@ func (c *company) run() {
 	}
 }
 
+// call runs fn in the company's goroutine and waits for it: a client that asks
+// faster than its company can answer waits, instead of filling the inbox.
+func (c *company) call(fn func()) {
+	done := make(chan struct{})
+	c.inbox.push(message{do: func() {
+		fn()
+		close(done)
+	}}, 0)
+	select {
+	case <-done:
+	case <-c.hub.done:
+	}
+}
+
 // publish makes what was applied readable, all of it at once, and wakes the
 // sessions that it concerns.
 func (c *company) publish() {
+	if len(c.dirty) == 0 && c.position == c.published { // only this goroutine writes it
+		return
+	}
 	c.mu.Lock()
 	for _, v := range c.dirty {
 		for _, e := range v.fresh {

@@ -134,7 +134,7 @@ func (s *session) subscribe(r *request) *Error {
 	s.mu.Lock()
 	s.byID[r.ID] = sub
 	s.mu.Unlock()
-	s.company.inbox.push(message{do: func() { s.company.subscribe(sub) }}, 0)
+	s.company.call(func() { s.company.subscribe(sub) })
 	return nil
 }
 
@@ -146,10 +146,10 @@ func (s *session) unsubscribe(r *request) *Error {
 	if sub == nil {
 		return errorf(CodeNotFound, "there is no subscription %d on this connection", r.ID)
 	}
-	s.company.inbox.push(message{do: func() {
+	s.company.call(func() {
 		s.company.unsubscribe(sub)
 		s.say(idAnswer{Type: "unsubscribed", ID: r.ID})
-	}}, 0)
+	})
 	return nil
 }
 

@@ -50,9 +50,3 @@ func (q *inbox) dropTransactions() {
 	}
 	q.bytes = 0
 }
-
-func (q *inbox) empty() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.messages) == 0
-}

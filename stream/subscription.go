@@ -84,7 +84,13 @@ func (c *company) viewOf(q *query) *view {
 	if v != nil {
 		return v
 	}
-	v = &view{
+	v = c.newView(t, id, m, q)
+	c.load(v, nil)
+	return v
+}
+
+func (c *company) newView(t *table, id string, m *mask, q *query) *view {
+	v := &view{
 		company: c, table: t, id: id, predicate: q.predicate, mask: m,
 		anchors:     q.predicate.Anchors(q.shape.distinct),
 		subscribers: make(map[*subscription]struct{}),
@@ -92,7 +98,6 @@ func (c *company) viewOf(q *query) *view {
 	t.views[id] = v
 	t.index.add(v)
 	c.hub.Metrics.Views.Inc()
-	c.load(v, nil)
 	return v
 }
 

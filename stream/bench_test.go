@@ -1,0 +1,142 @@
+package stream
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+
+	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/cdc/pgoutput"
+	"github.com/walwire/walwire/cdc/pgvalue"
+	"github.com/walwire/walwire/mapping"
+	"github.com/walwire/walwire/mapping/predicate"
+)
+
+var (
+	uuidType      = &pgvalue.Type{OID: 2950, Base: 2950, Name: "uuid", Kind: pgvalue.KindUUID}
+	textType      = &pgvalue.Type{OID: 25, Base: 25, Name: "text", Kind: pgvalue.KindText}
+	timestampType = &pgvalue.Type{OID: 1184, Base: 1184, Name: "timestamp with time zone", Kind: pgvalue.KindTimestampTZ}
+	numericType   = &pgvalue.Type{OID: 1700, Base: 1700, Name: "numeric", Kind: pgvalue.KindNumeric}
+)
+
+// benchTable is the reference schema's appointments without a database.
+func benchTable(tb testing.TB) *shape {
+	tb.Helper()
+	const config = `
+version: 1
+auth: {issuer: i, audience: a, keys: [{id: k, alg: HS256, secret: "a secret of thirty-two octets or more"}]}
+user: {claims: {id: sub, company: company_id, roles: roles}}
+tables: {appointments: {table: public.appointments, company: company_id, roles: {owner: {rows: true, columns: "*"}}}}`
+	cfg, err := mapping.Parse("bench", []byte(config), func(string) (string, bool) { return "", false })
+	if err != nil {
+		tb.Fatal(err)
+	}
+	t := &cdc.Table{TableName: cdc.TableName{Schema: "public", Name: "appointments"}, OID: 1, Key: []int{0}, Identity: 'f',
+		Leaves: []cdc.Leaf{{OID: 1}}}
+	info := mapping.TableInfo{Key: t.Key}
+	for _, c := range []struct {
+		name string
+		typ  *pgvalue.Type
+	}{
+		{"id", uuidType}, {"company_id", uuidType}, {"branch_id", uuidType}, {"client_id", uuidType}, {"staff_id", uuidType},
+		{"service_type", textType}, {"status", textType}, {"starts_at", timestampType}, {"ends_at", timestampType},
+		{"notes", textType}, {"internal_notes", textType}, {"price", numericType}, {"created_at", timestampType}, {"updated_at", timestampType},
+	} {
+		t.Columns = append(t.Columns, cdc.Column{Name: c.name, TypeOID: c.typ.OID, Type: c.typ})
+		info.Columns = append(info.Columns, mapping.ColumnInfo{Column: predicate.Column{Name: c.name, Type: c.typ}})
+	}
+	m, err := mapping.Compile(cfg, map[string]mapping.TableInfo{"appointments": info})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	mt, _ := m.Table("appointments")
+	return newShape(mt, t)
+}
+
+type noConsumer struct{}
+
+func (noConsumer) Acknowledge(cdc.LSN) {}
+func (noConsumer) Await(cdc.LSN)       {}
+
+const benchCompany = "00000000-0000-4000-8000-000000000001"
+
+// benchHub is a hub with one company whose views are live without a hand-off.
+func benchHub(tb testing.TB, views int) (*Hub, *company, *shape) {
+	tb.Helper()
+	s := benchTable(tb)
+	h := NewHub(Options{Consumer: noConsumer{}, Log: slog.New(slog.DiscardHandler)})
+	h.shapes = map[string]*shape{"appointments": s}
+	h.relations = map[uint32]*shape{1: s}
+	c := newCompany(h, benchCompany)
+	h.companies[c.id] = c
+	t := newTable(s)
+	c.tables[s] = t
+	m := newMask(s.columns, s.key, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}, false)
+	for i := range views {
+		node, err := predicate.Compare(4, s.columns[4], predicate.Eq, uuid(i))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		id := node.Canonical()
+		t.views[id] = c.newView(t, id, m, &query{shape: s, predicate: node})
+		t.index.add(t.views[id])
+	}
+	return h, c, s
+}
+
+func uuid(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
+
+// benchTransactions are updates of distinct rows, each of one view.
+func benchTransactions(s *shape, n, perTransaction, views int) []*cdc.Transaction {
+	rel := &cdc.Relation{OID: 1, Namespace: "public", Name: "appointments", Identity: 'f'}
+	for _, c := range s.catalog.Columns {
+		rel.Columns = append(rel.Columns, pgoutput.RelationColumn{Name: c.Name, TypeOID: c.TypeOID})
+	}
+	arena := new(pgoutput.Arena)
+	row := func(i int, notes string) pgoutput.Tuple {
+		var values [][]byte
+		for _, v := range []string{uuid(i), benchCompany, uuid(7), uuid(i % 1000), uuid(i % views), "haircut", "confirmed",
+			"2026-03-01 09:00:00+00", "2026-03-01 10:00:00+00", notes, "internal", "45.00", "2026-02-01 09:00:00.123456+00", "2026-02-01 09:00:00.654321+00"} {
+			values = append(values, []byte(v))
+		}
+		return arena.Row(values)
+	}
+	var txs []*cdc.Transaction
+	for i := 0; i < n; i += perTransaction {
+		tx := &cdc.Transaction{XID: uint32(1000 + i), Commit: cdc.LSN(i + 1), End: cdc.LSN(i + 2), Bytes: perTransaction * 800}
+		for j := i; j < i+perTransaction; j++ {
+			tx.Changes = append(tx.Changes, cdc.Change{Op: cdc.OpUpdate, OldKind: 'O', Relation: rel, Old: row(j, "before"), New: row(j, "after")})
+		}
+		txs = append(txs, tx)
+	}
+	return txs
+}
+
+// BenchmarkIngest is one row change from the hub to its view's chain: routed,
+// matched among 1,000 views, encoded, appended, published.
+func BenchmarkIngest(b *testing.B) {
+	for _, perTransaction := range []int{1, 100} {
+		b.Run(fmt.Sprintf("%d-row transactions", perTransaction), func(b *testing.B) {
+			const rows = 100_000
+			h, c, s := benchHub(b, 1000)
+			txs := benchTransactions(s, rows, perTransaction, 1000)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for done := 0; done < b.N; {
+				for _, tx := range txs {
+					h.batch(cdc.Batch{Transactions: []*cdc.Transaction{tx}, Progress: tx.End})
+					for _, m := range c.inbox.take(nil) {
+						for i := range m.txs {
+							c.apply(&m.txs[i])
+						}
+					}
+					c.publish()
+					if done += perTransaction; done >= b.N {
+						break
+					}
+				}
+				h.unseen, c.unseen = h.unseen[:0], c.unseen[:0]
+			}
+		})
+	}
+}
