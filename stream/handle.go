@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pglogrepl"
 
@@ -26,12 +28,15 @@ type request struct {
 // parseRequest reads a frame strictly: a misspelt member is an error.
 func parseRequest(frame []byte) (*request, *Error) {
 	var r request
+	if !utf8.Valid(frame) {
+		return &r, errorf(CodeInvalidArgument, "the frame is not valid UTF-8")
+	}
 	d := json.NewDecoder(bytes.NewReader(frame))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&r); err != nil {
 		return &r, errorf(CodeInvalidArgument, "the frame is not a JSON object of the protocol: %s", jsonProblem(err))
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return &r, errorf(CodeInvalidArgument, "the frame holds more than one JSON value: send one a message")
 	}
 	return &r, nil
@@ -44,17 +49,20 @@ func jsonProblem(err error) string {
 	switch {
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("%s at offset %d", syntax.Error(), syntax.Offset)
+	case errors.As(err, &kind) && kind.Field == "":
+		return "it is a JSON " + kind.Value
 	case errors.As(err, &kind):
 		return fmt.Sprintf("%q can't be a JSON %s", kind.Field, kind.Value)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "it ends too early"
 	}
-	return err.Error()
+	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
 type errorAnswer struct {
 	Type    string `json:"type"`
-	ID      uint64 `json:"id,omitempty"`
+	ID      uint64 `json:"id,omitempty"`   // the subscription that has ended
+	Wait    uint64 `json:"wait,omitempty"` // the wait that has ended
 	Code    Code   `json:"code"`
 	Message string `json:"message"`
 }
@@ -85,72 +93,85 @@ func waitedFrame(id uint64, position cdc.LSN) []byte {
 func (s *session) handle(frame []byte) {
 	s.awaitRoom()
 	r, err := parseRequest(frame)
-	if err == nil {
-		switch r.Type {
-		case "subscribe":
-			err = s.subscribe(r)
-		case "unsubscribe":
-			err = s.unsubscribe(r)
-		case "wait":
-			err = s.wait(r)
-		case "ping":
-			s.say(idAnswer{Type: "pong", ID: r.ID})
-		case "auth":
-			err = errorf(CodeInvalidArgument, "the connection is authenticated already")
-		case "":
-			err = errorf(CodeInvalidArgument, "the frame has no type")
-		default:
-			err = errorf(CodeInvalidArgument, "unknown frame type %q: there are subscribe, unsubscribe, wait and ping", r.Type)
-		}
-	}
 	if err != nil {
-		s.server.hub.Metrics.Errors.WithLabelValues(string(err.Code)).Inc()
-		s.say(errorFrame(r.ID, err))
+		s.refuse(errorAnswer{}, err)
+		return
+	}
+	switch r.Type {
+	case "subscribe":
+		s.subscribe(r)
+	case "unsubscribe":
+		s.unsubscribe(r)
+	case "wait":
+		if err := s.wait(r); err != nil {
+			s.refuse(errorAnswer{Wait: r.ID}, err)
+		}
+	case "ping":
+		s.say(idAnswer{Type: "pong", ID: r.ID})
+	case "auth":
+		s.refuse(errorAnswer{}, errorf(CodeInvalidArgument, "the connection is authenticated already"))
+	case "":
+		s.refuse(errorAnswer{}, errorf(CodeInvalidArgument, "the frame has no type"))
+	default:
+		s.refuse(errorAnswer{}, errorf(CodeInvalidArgument, "unknown frame type %q: there are subscribe, unsubscribe, wait and ping", r.Type))
 	}
 }
 
-func (s *session) subscribe(r *request) *Error {
+// refuse answers a request with an error. about says what it concerns: nothing of
+// it where a subscription of that id goes on.
+func (s *session) refuse(about errorAnswer, err *Error) {
+	s.server.hub.Metrics.Errors.WithLabelValues(string(err.Code)).Inc()
+	about.Type, about.Code, about.Message = "error", err.Code, err.Message
+	s.say(about)
+}
+
+func (s *session) subscribe(r *request) {
 	if r.ID == 0 {
-		return errorf(CodeInvalidArgument, "subscribe needs an id: a positive integer")
-	}
-	if len(r.Query) == 0 {
-		return errorf(CodeInvalidArgument, "subscribe needs a query")
+		s.refuse(errorAnswer{}, errorf(CodeInvalidArgument, "subscribe needs an id: a positive integer"))
+		return
 	}
 	s.mu.Lock()
 	_, used := s.byID[r.ID]
 	n := len(s.byID)
 	s.mu.Unlock()
 	if used {
-		return errorf(CodeInvalidArgument, "subscription %d is already open on this connection", r.ID)
+		s.refuse(errorAnswer{}, errorf(CodeInvalidArgument, "subscription %d is already open on this connection, and goes on", r.ID))
+		return
 	}
-	if most := s.server.options.Subscriptions; n >= most {
-		return errorf(CodeResourceExhausted, "the connection has %d subscriptions (limits.subscriptions): end one first", most)
-	}
-	q, err := s.server.compile(s.principal, r.Query)
+	q, err := s.query(r, n)
 	if err != nil {
-		return err
+		s.refuse(errorAnswer{ID: r.ID}, err)
+		return
 	}
 	sub := &subscription{id: r.ID, session: s, query: q}
 	s.mu.Lock()
 	s.byID[r.ID] = sub
 	s.mu.Unlock()
 	s.company.call(func() { s.company.subscribe(sub) })
-	return nil
 }
 
-func (s *session) unsubscribe(r *request) *Error {
+// query compiles what a subscribe asks for, beside the open subscriptions.
+func (s *session) query(r *request, open int) (*query, *Error) {
+	if len(r.Query) == 0 {
+		return nil, errorf(CodeInvalidArgument, "subscribe needs a query")
+	}
+	if most := s.server.options.Subscriptions; open >= most {
+		return nil, errorf(CodeResourceExhausted, "the connection has %d subscriptions (limits.subscriptions): end one first", most)
+	}
+	return s.server.compile(s.principal, r.Query)
+}
+
+// unsubscribe is never refused: a subscription that has just ended by itself may
+// be named.
+func (s *session) unsubscribe(r *request) {
 	s.mu.Lock()
 	sub := s.byID[r.ID]
 	delete(s.byID, r.ID)
 	s.mu.Unlock()
-	if sub == nil {
-		return errorf(CodeNotFound, "there is no subscription %d on this connection", r.ID)
+	if sub != nil {
+		s.company.call(func() { s.company.unsubscribe(sub) })
 	}
-	s.company.call(func() {
-		s.company.unsubscribe(sub)
-		s.say(idAnswer{Type: "unsubscribed", ID: r.ID})
-	})
-	return nil
+	s.say(idAnswer{Type: "unsubscribed", ID: r.ID})
 }
 
 // maxWaits bounds the waits of one connection.
@@ -182,7 +203,7 @@ func (s *Server) parseWait(r *request) (cdc.LSN, time.Duration, *Error) {
 		return 0, 0, errorf(CodeInvalidArgument, "wait needs an lsn: what SELECT pg_current_wal_insert_lsn() gives after COMMIT")
 	}
 	lsn, err := pglogrepl.ParseLSN(r.LSN)
-	if err != nil {
+	if err != nil || !isLSN(r.LSN) {
 		return 0, 0, errorf(CodeInvalidArgument, "%q is not a position in the WAL: give it as PostgreSQL prints it, as in 0/19A4F30", r.LSN)
 	}
 	timeout := 5 * time.Second
@@ -198,6 +219,13 @@ func (s *Server) parseWait(r *request) (cdc.LSN, time.Duration, *Error) {
 	return lsn, timeout, nil
 }
 
+// isLSN tells a position from what only begins like one, which ParseLSN takes.
+func isLSN(text string) bool {
+	high, low, ok := strings.Cut(text, "/")
+	const digits = "0123456789abcdefABCDEF"
+	return ok && len(high) <= 8 && len(low) <= 8 && strings.Trim(high, digits) == "" && strings.Trim(low, digits) == ""
+}
+
 // expire answers a wait whose time is up.
 func (s *session) expire(w *wait, timeout time.Duration) {
 	s.mu.Lock()
@@ -211,7 +239,7 @@ func (s *session) expire(w *wait, timeout time.Duration) {
 	}
 	s.mu.Unlock()
 	if found {
-		s.say(errorFrame(w.id, errorf(CodeDeadlineExceeded, "%s has not been reached within %s", w.lsn, timeout)))
+		s.refuse(errorAnswer{Wait: w.id}, errorf(CodeDeadlineExceeded, "%s has not been reached within %s", w.lsn, timeout))
 	}
 }
 

@@ -56,7 +56,9 @@ type Hub struct {
 	shapes    map[string]*shape // by the mapping's table name
 	relations map[uint32]*shape // by relation OID, leaves included
 	bindings  map[*cdc.Relation]*binding
-	broken    map[string]*Error // tables that can't be served, by name
+	foreign   map[uint32]bool        // relations that the mapping does not name
+	asked     map[*cdc.Relation]bool // stale ones that the schema was read for
+	broken    map[string]*Error      // tables that can't be served, by name
 	companies map[string]*company
 	touched   []*company // by the transaction being routed
 
@@ -100,6 +102,8 @@ func NewHub(o Options) *Hub {
 		running:   make(chan struct{}),
 		done:      make(chan struct{}),
 		bindings:  make(map[*cdc.Relation]*binding),
+		foreign:   make(map[uint32]bool),
+		asked:     make(map[*cdc.Relation]bool),
 		broken:    make(map[string]*Error),
 		companies: make(map[string]*company),
 	}

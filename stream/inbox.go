@@ -41,12 +41,16 @@ func (q *inbox) take(spare []message) []message {
 	return taken
 }
 
-// dropTransactions lets waiting transactions go and keeps the rest.
-func (q *inbox) dropTransactions() {
+// restart lets the waiting transactions go and puts m before all that is left:
+// what stands behind them must not be done as if they had been applied.
+func (q *inbox) restart(m message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i := range q.messages {
-		q.messages[i].txs = nil
+	kept := []message{m}
+	for _, waiting := range q.messages {
+		if waiting.do != nil {
+			kept = append(kept, message{do: waiting.do})
+		}
 	}
-	q.bytes = 0
+	q.messages, q.bytes = kept, 0
 }

@@ -131,29 +131,32 @@ func oldCompany(c *cdc.Change, b *binding) (kind byte, key []byte) {
 	return 0, nil
 }
 
-// bind finds what a relation of the stream is to the mapping. A relation whose
-// columns are not those of its table makes the schema be read again.
+// bind finds what a relation of the stream is to the mapping. A relation that
+// is new, or whose columns are not those of its table, makes the schema be read
+// again: once, whatever comes of it.
 func (h *Hub) bind(rel *cdc.Relation) *binding {
 	if b := h.bindings[rel]; b != nil {
 		return b
 	}
 	s := h.relations[rel.OID]
-	if s == nil { // a partition attached, a table made anew, or one that nobody mapped
+	switch {
+	case s == nil && !h.foreign[rel.OID]:
+		// A partition attached, a table made anew, or one that nobody mapped.
 		h.reload(fmt.Sprintf("%s.%s is new to the stream", rel.Namespace, rel.Name))
+		s = h.relations[rel.OID]
+		h.foreign[rel.OID] = s == nil
+	case s != nil && bind(s, rel).stale && !h.asked[rel]:
+		h.asked[rel] = true
+		h.reload(fmt.Sprintf("%s.%s has changed its columns", rel.Namespace, rel.Name))
 		s = h.relations[rel.OID]
 	}
 	b := &binding{}
 	if s != nil {
-		if b = bind(s, rel); b.stale {
-			h.reload(fmt.Sprintf("%s.%s has changed its columns", rel.Namespace, rel.Name))
-			b = &binding{}
-			if s = h.relations[rel.OID]; s != nil {
-				b = bind(s, rel)
-			}
-		}
+		b = bind(s, rel)
 	}
-	if len(h.bindings) > maxBindings { // of connections long gone
+	if len(h.bindings)+len(h.asked) > maxBindings { // of connections long gone
 		clear(h.bindings)
+		clear(h.asked)
 	}
 	h.bindings[rel] = b
 	return b
@@ -263,10 +266,8 @@ func (h *Hub) deliver(c *company) {
 	if c.inbox.push(message{txs: txs}, bytes) > h.InboxBytes {
 		h.Metrics.Overflows.Inc()
 		h.Log.Warn("a company's changes exceed its inbox: its live queries are read again", "company", c.id, "limit", h.InboxBytes)
-		c.inbox.dropTransactions()
-		unseen := h.unseenOf(c)
-		position := h.position
-		c.inbox.push(message{do: func() { c.restart(unseen, position) }}, 0)
+		unseen, position := h.unseenOf(c), h.position
+		c.inbox.restart(message{do: func() { c.restart(unseen, position) }})
 	}
 }
 

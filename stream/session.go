@@ -42,8 +42,6 @@ type session struct {
 	subscriptions []*subscription
 	revoked       bool // the rights the session runs under are no longer those of its user
 
-	delivered cdc.LSN // the writer's
-
 	mu      sync.Mutex // protects following
 	room    sync.Cond  // control has been taken
 	control [][]byte
@@ -116,7 +114,9 @@ func (s *session) flush() {
 	if len(cut.updates) > 0 && !s.sendData(&cut) {
 		return
 	}
-	s.delivered = cut.position
+	if cut.loading {
+		return // what is waited for may be in rows that have not come yet
+	}
 	for _, w := range s.takeWaits(cut.position) {
 		if !s.send(waitedFrame(w.id, cut.position)) {
 			return
@@ -159,6 +159,7 @@ type cut struct {
 	position cdc.LSN
 	time     int64
 	updates  []update
+	loading  bool // a subscription has no rows to show yet
 }
 
 // collect advances every cursor to the company's published position. It returns
@@ -182,6 +183,7 @@ func (s *session) collect() (cut, bool) {
 		}
 	}
 	for _, sub := range s.subscriptions {
+		out.loading = out.loading || !sub.attached
 		if !sub.attached || sub.watch != nil {
 			continue
 		}

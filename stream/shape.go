@@ -42,9 +42,13 @@ func newShape(m *mapping.Table, t *cdc.Table) *shape {
 // same reports whether two generations show the same columns.
 func (s *shape) same(other *shape) bool {
 	return s.catalog.OID == other.catalog.OID && slices.Equal(s.key, other.key) && s.company == other.company &&
-		slices.EqualFunc(s.columns, other.columns, func(a, b predicate.Column) bool {
-			return a.Name == b.Name && a.Type.OID == b.Type.OID
-		})
+		sameColumns(s.columns, other.columns)
+}
+
+func sameColumns(a, b []predicate.Column) bool {
+	return slices.EqualFunc(a, b, func(a, b predicate.Column) bool {
+		return a.Name == b.Name && a.Type.OID == b.Type.OID && slices.Equal(a.Type.Labels, b.Type.Labels)
+	})
 }
 
 // binding says where a relation of the stream keeps the columns of a shape. A

@@ -37,7 +37,7 @@ func (s *session) userRow(ctx context.Context, ur *mapping.UserRow, user map[str
 		return nil, nil
 	}
 	sh := s.server.hub.serving().shapes[ur.Table.Name]
-	if sh == nil || sh.mapping != ur.Table {
+	if sh == nil || !sameColumns(sh.columns, ur.Table.Columns) {
 		return nil, errorf(CodeUnavailable, "table %q, which says who the user is, can't be read now: try again", ur.Table.Name)
 	}
 	type answer struct {

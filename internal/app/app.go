@@ -31,6 +31,7 @@ const (
 type App struct {
 	cfg      *mapping.Config
 	log      *slog.Logger
+	tuning   Tuning
 	registry *prometheus.Registry
 	auth     *auth.Authenticator
 	listener net.Listener
@@ -143,6 +144,7 @@ func (a *App) follow(ctx context.Context) error {
 	feed := cdc.NewFeed(feedBytes)
 	consumer := cdc.NewConsumer(cdc.ConsumerOptions{
 		DatabaseURL: a.cfg.DatabaseURL.Reveal(), Slot: a.cfg.Slot, Publication: a.cfg.Publication, Log: a.log,
+		MaxTransactionBytes: a.tuning.MaxTransactionBytes,
 	}, feed)
 	metrics := stream.NewMetrics()
 	if err := metrics.Register(a.registry); err != nil {
@@ -150,8 +152,8 @@ func (a *App) follow(ctx context.Context) error {
 	}
 	hub := stream.NewHub(stream.Options{
 		Feed: feed, Consumer: consumer, Snapshotter: snapshotter, Metrics: metrics, Log: a.log,
-		RowsPerQuery: a.cfg.Limits.Rows,
-		LoadSchema:   func(ctx context.Context) (*stream.Schema, error) { return a.loadSchema(ctx, snapshotter.Pool()) },
+		RowsPerQuery: a.cfg.Limits.Rows, ChainBytes: a.tuning.ChainBytes, InboxBytes: a.tuning.InboxBytes,
+		LoadSchema: func(ctx context.Context) (*stream.Schema, error) { return a.loadSchema(ctx, snapshotter.Pool()) },
 	})
 	a.parts.Store(&parts{consumer: consumer, hub: hub})
 	a.server.Store(a.newServer(hub, consumer))
@@ -181,15 +183,17 @@ func (a *App) announce(ctx context.Context, hub *stream.Hub, consumer *cdc.Consu
 func (a *App) newServer(hub *stream.Hub, consumer *cdc.Consumer) *stream.Server {
 	l := a.cfg.Limits
 	return stream.NewServer(hub, stream.ServerOptions{
-		Authenticator: a.auth,
-		AuthDeadline:  l.AuthDeadline,
-		WaitTimeout:   l.WaitTimeout,
-		FrameBytes:    int64(l.FrameBytes),
-		Subscriptions: l.Subscriptions,
-		Filter:        predicate.Limits{Depth: l.FilterDepth, Nodes: l.FilterNodes, Values: l.FilterValues},
-		Origins:       a.cfg.Origins,
-		Gatherer:      a.registry,
-		Log:           a.log,
+		Authenticator:  a.auth,
+		AuthDeadline:   l.AuthDeadline,
+		WaitTimeout:    l.WaitTimeout,
+		FrameBytes:     int64(l.FrameBytes),
+		DataFrameBytes: a.tuning.DataFrameBytes,
+		WriteTimeout:   a.tuning.WriteTimeout,
+		Subscriptions:  l.Subscriptions,
+		Filter:         predicate.Limits{Depth: l.FilterDepth, Nodes: l.FilterNodes, Values: l.FilterValues},
+		Origins:        a.cfg.Origins,
+		Gatherer:       a.registry,
+		Log:            a.log,
 		Ready: func() error {
 			if s := consumer.Status(); !s.Connected {
 				return fmt.Errorf("the WAL is not followed: %w", s.Err)

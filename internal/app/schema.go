@@ -195,11 +195,32 @@ func (a *App) partial(schema *stream.Schema, infos map[string]mapping.TableInfo)
 		}
 		rest.Tables = append(rest.Tables, t)
 	}
+	for _, row := range a.cfg.User.Rows {
+		if schema.Broken[row.Table] != nil {
+			// Nobody's rights are known: nothing can be served.
+			return a.nothing(schema, row.Table)
+		}
+	}
 	var err error
 	if schema.Mapping, err = mapping.Compile(&rest, infos); err != nil {
 		return nil, err
 	}
 	return schema, nil
+}
+
+// nothing is the schema while the table that says who users are does not fit.
+func (a *App) nothing(schema *stream.Schema, users string) (*stream.Schema, error) {
+	for _, t := range a.cfg.Tables {
+		if schema.Broken[t.Name] == nil {
+			schema.Broken[t.Name] = fmt.Errorf("table %s, which says who users are, can't be served: %w", users, schema.Broken[users])
+		}
+	}
+	clear(schema.Tables)
+	none := *a.cfg
+	none.Tables, none.User.Rows = nil, nil
+	var err error
+	schema.Mapping, err = mapping.Compile(&none, nil)
+	return schema, err
 }
 
 func info(t *cdc.Table) mapping.TableInfo {

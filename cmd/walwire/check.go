@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/internal/app"
+	"github.com/walwire/walwire/mapping"
+)
+
+// checkTimeout bounds the whole look at the database.
+const checkTimeout = 30 * time.Second
+
+// checkCmd is `walwire check`.
+type checkCmd struct {
+	configFlags
+	JSON bool `help:"Print the findings as JSON, for programs."`
+}
+
+// Help explains the command.
+func (checkCmd) Help() string {
+	return `Reads the configuration, holds it against the database's tables, and looks at all that walwire needs there: wal_level, rights, slots, replica identities, keys, the publication, what retains WAL, and more. It changes nothing. Each finding says what is wrong and, where SQL mends it, that SQL.
+
+  walwire check --config walwire.yaml
+  walwire check --config walwire.yaml --json | jq '.findings[] | select(.severity == "fatal")'
+
+Exits with 1 if a finding is fatal: "walwire serve" would refuse as well. A warning is for you to decide on.
+
+Run it with the database_url that the server uses, as some findings are about its role.`
+}
+
+// Run looks and reports.
+func (k *checkCmd) Run(ctx context.Context, c *console) error {
+	report := newReport(k.Config)
+	if cfg, err := k.load(); err != nil {
+		report.configuration(err)
+	} else {
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		defer cancel()
+		if err := report.database(ctx, cfg); err != nil {
+			report.add(finding{Severity: cdc.SeverityFatal, Code: codeDatabase, Message: strings.Join(distinctLines(err.Error()), " "),
+				Hint: "Is it running, and does database_url lead to it, with the right password?"})
+		}
+	}
+	write := report.writeText
+	if k.JSON {
+		write = report.writeJSON
+	}
+	if err := write(c.out); err != nil {
+		return fmt.Errorf("print the findings: %w", err)
+	}
+	if n := report.count(cdc.SeverityFatal); n > 0 {
+		return fmt.Errorf("%s: %d fatal", k.Config, n)
+	}
+	return nil
+}
+
+// database adds what the database says. An error is one that can't be asked.
+func (r *report) database(ctx context.Context, cfg *mapping.Config) error {
+	if cfg.DatabaseURL.IsZero() {
+		return errors.New("database_url is not set: give it in the file, by --database-url or as WALWIRE_DATABASE_URL")
+	}
+	conn, err := pgx.Connect(ctx, cfg.DatabaseURL.Reveal())
+	if err != nil {
+		return fmt.Errorf("the database can't be reached: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	found, err := app.Inspect(ctx, cfg, conn)
+	if err != nil {
+		return err
+	}
+	err = app.Compile(ctx, cfg, conn)
+	var unfit mapping.Errors
+	if err != nil && !errors.As(err, &unfit) {
+		return err
+	}
+	r.configuration(err)
+	for _, f := range found {
+		if unfit != nil && f.Code == cdc.CodeColumnMissing {
+			continue // said already, with its place in the file
+		}
+		r.add(finding{Severity: f.Severity, Code: f.Code, Subject: f.Subject, Message: f.Message, SQL: f.SQL, Hint: f.Hint})
+	}
+	return nil
+}

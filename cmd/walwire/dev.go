@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/walwire/walwire/internal/app"
+	"github.com/walwire/walwire/internal/demo"
+)
+
+// devStopTime bounds the end of the private PostgreSQL.
+const devStopTime = 30 * time.Second
+
+// devCmd is `walwire dev`.
+type devCmd struct {
+	Listen     string  `help:"Address to listen on; port 0 takes a free one." default:"127.0.0.1:8080" env:"WALWIRE_LISTEN"`
+	ReadyFile  string  `help:"Once ready, write the addresses and the tokens to this file, as JSON. It is removed at the end." placeholder:"FILE"`
+	NoSimulate bool    `help:"Leave the demo data alone, rather than keep two businesses busy."`
+	Rate       float64 `help:"How many changes a second the simulation makes, about." default:"2"`
+	Data       string  `help:"Keep the database in this directory, for the next time. Default: a temporary one." placeholder:"DIR" type:"path"`
+}
+
+// Help explains the command.
+func (devCmd) Help() string {
+	return `Runs everything on this machine, for you to try: a private PostgreSQL on a free port of 127.0.0.1, the reference schema, demo data of two companies, and a server with the configuration of walwire.example.yaml. It then prints what to do next: a psql line that may write, a tail line, and tokens.
+
+  walwire dev
+  walwire dev --listen 127.0.0.1:0 --ready-file ready.json --no-simulate
+
+The ready file holds {"url", "ws", "database_url", "tokens": {"owner", "receptionist", "staff", "client", "other_company_owner"}}.
+
+Ctrl-C stops all of it and removes the database, unless --data keeps it. PostgreSQL's programs are looked for in WALWIRE_PG_BIN, then in PATH and the usual places.`
+}
+
+// Validate is asked by the command line's parser.
+func (d *devCmd) Validate() error {
+	if d.Rate <= 0 {
+		return fmt.Errorf("--rate is %g: give more than 0, or --no-simulate", d.Rate)
+	}
+	return nil
+}
+
+// Run starts everything, and stops it when ctx ends.
+func (d *devCmd) Run(ctx context.Context, c *console) (err error) {
+	ready := readyFile(d.ReadyFile)
+	if err := errors.Join(ready.prepare(), probe(d.Listen)); err != nil {
+		return err
+	}
+	base, err := startDevBase(ctx, d.Data, c.log)
+	if err != nil {
+		return unlessEnded(ctx, err)
+	}
+	defer func() {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), devStopTime)
+		defer cancel()
+		err = errors.Join(err, ready.remove(), base.stop(stop))
+	}()
+	cfg, err := base.config(d.Listen)
+	if err != nil {
+		return err
+	}
+	server, err := app.New(cfg, c.log)
+	if err != nil {
+		return err
+	}
+	group, inner := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Run(inner) })
+	group.Go(func() error {
+		select {
+		case <-inner.Done():
+			return nil
+		case <-server.Ready():
+		}
+		facts, err := base.facts(cfg, server.URL())
+		if err == nil {
+			err = errors.Join(welcome{facts, base.psql()}.print(c.out), ready.write(facts))
+		}
+		if err == nil && !d.NoSimulate {
+			simulate(inner, base.url(), d.Rate, c.log)
+		}
+		return err
+	})
+	return group.Wait()
+}
+
+// simulate keeps the demo busy until ctx ends. A schema that has been changed
+// ends it as well, and nothing else.
+func simulate(ctx context.Context, url string, rate float64, log *slog.Logger) {
+	if err := demo.Simulate(ctx, url, rate); err != nil {
+		log.Warn("the simulation has ended", "error", err)
+	}
+}
+
+// probe fails where the address can't be listened on: better now than after a
+// database was made for it.
+func probe(address string) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w: choose another address with --listen", address, err)
+	}
+	return listener.Close()
+}
+
+// unlessEnded is err, but nil where it comes from the end of ctx.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,16 @@
+package app
+
+import "time"
+
+// Tuning are bounds without a place in the configuration: the defaults, which
+// zero values mean, suit every server, and tests need them small.
+type Tuning struct {
+	ChainBytes          int // see stream.Options
+	InboxBytes          int
+	MaxTransactionBytes int // see cdc.ConsumerOptions
+	DataFrameBytes      int // see stream.ServerOptions
+	WriteTimeout        time.Duration
+}
+
+// Tune replaces the bounds. Call it before Run.
+func (a *App) Tune(t Tuning) { a.tuning = t }
