@@ -35,6 +35,9 @@ func connectConfig(url string) (*pgconn.Config, error) {
 	for _, s := range pgvalue.Settings() {
 		cfg.RuntimeParams[s.Name] = s.Value
 	}
+	// Row-level security would silently cut a snapshot, while the stream carries
+	// every row: off means that such a SELECT is refused.
+	cfg.RuntimeParams["row_security"] = "off"
 	return cfg, nil
 }
 
@@ -69,7 +72,7 @@ func explainConnect(err error) error {
 		return errFatal{fmt.Errorf("connect for replication: the role may not replicate: run ALTER ROLE name REPLICATION as a superuser: %w", err)}
 	case pg.Code == "08P01" || strings.Contains(pg.Message, "unsupported startup parameter"):
 		return errFatal{fmt.Errorf("connect for replication: a connection pooler such as PgBouncer stands in the way: point database_url at PostgreSQL itself: %w", err)}
-	case pg.Code == "28000" || strings.Contains(pg.Message, "no pg_hba.conf entry"):
+	case strings.Contains(pg.Message, "pg_hba.conf"):
 		return fmt.Errorf("connect for replication: pg_hba.conf does not let this role in: %w", err)
 	}
 	return fmt.Errorf("connect for replication: %w", err)

@@ -32,7 +32,8 @@ type Status struct {
 	// Err is why it is not connected, nil while it is.
 	Err error
 	// Fatal is set when Err needs the operator.
-	Fatal        bool
+	Fatal bool
+	// Received is the position up to which every commit was handed over.
 	Received     LSN
 	Acknowledged LSN
 	SystemID     string
@@ -45,6 +46,7 @@ type Consumer struct {
 	opts ConsumerOptions
 	feed *Feed
 
+	received     atomic.Uint64 // handled, for Status
 	acknowledged atomic.Uint64 // LSN that PostgreSQL may forget up to
 	want         atomic.Uint64 // LSN that somebody waits for
 	wake         atomic.Pointer[replication]
@@ -55,6 +57,11 @@ type Consumer struct {
 	system   string
 	timeline int32
 	arena    *txArena
+	// answerTimeout bounds each step from connecting to streaming that PostgreSQL
+	// answers at once; making a slot is none of them.
+	answerTimeout time.Duration
+	// minSilence is the least time after which a silent server is given up.
+	minSilence time.Duration
 }
 
 // NewConsumer makes a consumer that appends to feed.
@@ -65,7 +72,7 @@ func NewConsumer(opts ConsumerOptions, feed *Feed) *Consumer {
 	if opts.MaxBackoff == 0 {
 		opts.MaxBackoff = 10 * time.Second
 	}
-	c := &Consumer{opts: opts, feed: feed, arena: newTxArena()}
+	c := &Consumer{opts: opts, feed: feed, arena: newTxArena(), answerTimeout: 30 * time.Second, minSilence: 30 * time.Second}
 	c.status.Store(&Status{Err: errors.New("not connected yet")})
 	return c
 }
@@ -73,6 +80,7 @@ func NewConsumer(opts ConsumerOptions, feed *Feed) *Consumer {
 // Status returns the latest status. Safe for concurrent use.
 func (c *Consumer) Status() Status {
 	s := *c.status.Load()
+	s.Received = LSN(c.received.Load())
 	s.Acknowledged = LSN(c.acknowledged.Load())
 	return s
 }
@@ -97,17 +105,22 @@ func (c *Consumer) Await(lsn LSN) {
 func (c *Consumer) Run(ctx context.Context) error {
 	backoff := newBackoff(50*time.Millisecond, c.opts.MaxBackoff)
 	for {
-		started, err := c.follow(ctx)
+		before := c.handled
+		err := c.follow(ctx)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			err = ctx.Err()
 		}
 		fatal := IsFatal(err)
-		s := c.Status()
-		c.status.Store(&Status{Err: err, Fatal: fatal, Received: s.Received, SystemID: s.SystemID, Timeline: s.Timeline})
-		if fatal {
+		c.status.Store(&Status{Err: err, Fatal: fatal, SystemID: c.system, Timeline: c.timeline})
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case fatal:
 			return fmt.Errorf("follow slot %q: %w", c.opts.Slot, err)
 		}
-		if started {
+		// Not at every start: a stream that always breaks at the same place would
+		// be asked for again many times a second.
+		if c.handled > before {
 			backoff.reset()
 		}
 		wait := backoff.next()
@@ -121,30 +134,36 @@ func (c *Consumer) Run(ctx context.Context) error {
 }
 
 // follow connects, starts replication at the last handled position and reads
-// until something breaks. started says that the stream had begun.
-func (c *Consumer) follow(ctx context.Context) (started bool, err error) {
+// until something breaks.
+func (c *Consumer) follow(ctx context.Context) error {
 	conn, err := connectReplication(ctx, c.opts.DatabaseURL)
 	if err != nil {
-		return false, explainConnect(err)
+		return explainConnect(err)
 	}
 	defer closeConn(conn)
 	if err := c.identify(ctx, conn); err != nil {
-		return false, err
+		return err
 	}
 	if err := c.openSlot(ctx, conn); err != nil {
-		return false, err
+		return err
 	}
 	r, err := c.start(ctx, conn)
 	if err != nil {
-		return false, err
+		return err
 	}
 	c.wake.Store(r)
 	defer c.wake.Store(nil)
-	c.status.Store(&Status{Connected: true, Received: c.handled, SystemID: c.system, Timeline: c.timeline})
+	c.status.Store(&Status{Connected: true, SystemID: c.system, Timeline: c.timeline})
 	c.opts.Log.Info("following the WAL", "slot", c.opts.Slot, "from", c.handled.String())
 	stop := context.AfterFunc(ctx, r.interrupt)
 	defer stop()
-	return true, r.read(ctx)
+	return r.read(ctx)
+}
+
+// reach moves the handled position forward.
+func (c *Consumer) reach(lsn LSN) {
+	c.handled = max(c.handled, lsn)
+	c.received.Store(uint64(c.handled))
 }
 
 // raise sets a to v unless it is larger already.
@@ -157,12 +176,18 @@ func closeConn(conn *pgconn.PgConn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)
+	// A connection that broke closes itself, in a goroutine of its own.
+	select {
+	case <-conn.CleanupDone():
+	case <-ctx.Done():
+	}
 }
 
 // backoff doubles with full jitter on its upper half.
 type backoff struct{ first, max, current time.Duration }
 
 func newBackoff(first, most time.Duration) *backoff {
+	first = min(first, most)
 	return &backoff{first: first, max: most, current: first}
 }
 

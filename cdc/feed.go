@@ -26,6 +26,10 @@ type Feed struct {
 	bytes int
 }
 
+// transactionSize is what a Transaction takes in memory without its changes, in
+// octets: a server below 15 sends every commit of every table, most of them empty.
+const transactionSize = 160
+
 // NewFeed makes a feed that holds at most about maxBytes of row data.
 func NewFeed(maxBytes int) *Feed {
 	return &Feed{
@@ -55,7 +59,7 @@ func (f *Feed) append(tx *Transaction) (full bool) {
 	f.mu.Lock()
 	f.batch.Transactions = append(f.batch.Transactions, tx)
 	f.batch.Progress = max(f.batch.Progress, tx.End)
-	f.bytes += tx.Bytes
+	f.bytes += tx.Bytes + transactionSize
 	full = f.bytes >= f.maxBytes
 	f.mu.Unlock()
 	signal(f.ready)
@@ -80,11 +84,10 @@ func (f *Feed) full() bool {
 	return f.bytes >= f.maxBytes
 }
 
-// awaitSpace waits until something was taken, tick fires or ctx ends.
-func (f *Feed) awaitSpace(ctx context.Context, tick <-chan struct{}) {
+// awaitSpace waits until something was taken or ctx ends.
+func (f *Feed) awaitSpace(ctx context.Context) {
 	select {
 	case <-f.space:
-	case <-tick:
 	case <-ctx.Done():
 	}
 }

@@ -30,7 +30,6 @@ type replication struct {
 	silence  time.Duration // longer than this without a byte is a dead connection
 
 	assembly
-	received LSN
 	messages uint64
 	// messagesSeen is messages when the clock was last looked at: housekeeping
 	// sees from it that the server spoke, without a clock read per message.
@@ -41,12 +40,12 @@ type replication struct {
 }
 
 func newReplication(c *Consumer, conn *pgconn.PgConn, senderTimeout time.Duration) *replication {
-	r := &replication{Consumer: c, conn: conn, interval: maxStatusInterval, silence: defaultSilence, received: c.handled}
+	r := &replication{Consumer: c, conn: conn, interval: maxStatusInterval, silence: defaultSilence}
 	if senderTimeout > 0 {
 		r.interval = min(senderTimeout/3, maxStatusInterval)
 		// Above wal_sender_timeout: the walsender is silent while it decodes a
 		// large transaction, and gives up by itself only after its own timeout.
-		r.silence = max(2*senderTimeout, 30*time.Second)
+		r.silence = max(2*senderTimeout, c.minSilence)
 	}
 	r.assembly = assembly{consumer: c, relations: make(map[uint32]*Relation)}
 	r.lastHeard = time.Now()
@@ -57,7 +56,9 @@ func newReplication(c *Consumer, conn *pgconn.PgConn, senderTimeout time.Duratio
 func (r *replication) interrupt() { _ = r.conn.Conn().SetReadDeadline(time.Unix(1, 0)) }
 
 func (r *replication) read(ctx context.Context) error {
-	if err := r.sendStatus(false); err != nil {
+	// Sends the first status, and sets the first deadline: without one, a peer
+	// that never says a word would be waited for without end.
+	if err := r.housekeep(ctx); err != nil {
 		return err
 	}
 	for {
@@ -91,14 +92,14 @@ func (r *replication) receive(ctx context.Context) (pgproto3.BackendMessage, err
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if err := r.housekeep(); err != nil {
+		if err := r.housekeep(ctx); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // housekeep sends what is due and sets the next read deadline.
-func (r *replication) housekeep() error {
+func (r *replication) housekeep(ctx context.Context) error {
 	now := time.Now()
 	if r.messages != r.messagesSeen {
 		r.messagesSeen, r.lastHeard = r.messages, now
@@ -120,8 +121,8 @@ func (r *replication) housekeep() error {
 	if err := r.conn.Conn().SetReadDeadline(next); err != nil {
 		return fmt.Errorf("set read deadline: %w", err)
 	}
-	// An interrupt between the load above and the new deadline would be lost.
-	if !waiting && LSN(r.want.Load()) > r.handled {
+	// An interrupt before the new deadline was set would be lost.
+	if ctx.Err() != nil || !waiting && LSN(r.want.Load()) > r.handled {
 		r.interrupt()
 	}
 	return nil
@@ -130,7 +131,7 @@ func (r *replication) housekeep() error {
 func (r *replication) sendStatus(ask bool) error {
 	now := time.Now()
 	err := pglogrepl.SendStandbyStatusUpdate(context.Background(), r.conn, pglogrepl.StandbyStatusUpdate{
-		WALWritePosition: r.received,
+		WALWritePosition: r.handled,
 		WALFlushPosition: LSN(r.acknowledged.Load()),
 		WALApplyPosition: LSN(r.acknowledged.Load()),
 		ClientTime:       now,
@@ -151,7 +152,7 @@ func (r *replication) sendStatus(ask bool) error {
 func (r *replication) awaitSpace(ctx context.Context) error {
 	for r.feed.full() {
 		tick, cancel := context.WithTimeout(ctx, r.interval)
-		r.feed.awaitSpace(tick, nil)
+		r.feed.awaitSpace(tick)
 		cancel()
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -191,6 +192,7 @@ func (r *replication) copyData(data []byte) error {
 			return err
 		}
 		if done != nil {
+			done.Sent = int64(binary.BigEndian.Uint64(data[17:]))
 			r.handle(done)
 		}
 	case len(data) == 18 && data[0] == pglogrepl.PrimaryKeepaliveMessageByteID:
@@ -202,8 +204,7 @@ func (r *replication) copyData(data []byte) error {
 }
 
 func (r *replication) handle(tx *Transaction) {
-	r.received = max(r.received, tx.End)
-	r.handled = max(r.handled, tx.End)
+	r.reach(tx.End)
 	r.feed.append(tx)
 }
 
@@ -211,8 +212,7 @@ func (r *replication) handle(tx *Transaction) {
 // lie below what was handled: the maximum counts.
 func (r *replication) keepalive(end LSN, reply bool) error {
 	if r.assembly.tx == nil && end > r.handled {
-		r.handled = end
-		r.received = max(r.received, end)
+		r.reach(end)
 		r.feed.progress(end)
 	}
 	if reply {

@@ -22,8 +22,21 @@ type slotState struct {
 	walStatus string
 }
 
+// kind says what a slot is that is not pgoutput's.
+func (s *slotState) kind() string {
+	if s.plugin == "" {
+		return "a physical one"
+	}
+	return "one of the plugin " + strconv.Quote(s.plugin)
+}
+
+// startAgain is what mends a lost slot: nothing is kept across a start.
+const startAgain = "start walwire again: it goes on from where the slot is then, or makes a new one, and all clients get new snapshots"
+
 // identify checks that this is the primary, and the server of before.
 func (c *Consumer) identify(ctx context.Context, conn *pgconn.PgConn) error {
+	ctx, cancel := context.WithTimeout(ctx, c.answerTimeout)
+	defer cancel()
 	rows, err := simpleQuery(ctx, conn, "SELECT pg_is_in_recovery(), current_setting('wal_level'), current_database()")
 	if err != nil {
 		return fmt.Errorf("identify server: %w", err)
@@ -39,7 +52,7 @@ func (c *Consumer) identify(ctx context.Context, conn *pgconn.PgConn) error {
 		return fmt.Errorf("identify system: %w", err)
 	}
 	if c.system != "" && (c.system != id.SystemID || c.timeline != id.Timeline) {
-		return fmt.Errorf("%w: the server is system %s timeline %d, before it was %s timeline %d",
+		return fmt.Errorf("%w: the server is system %s timeline %d, before it was %s timeline %d; "+startAgain,
 			ErrSlotLost, id.SystemID, id.Timeline, c.system, c.timeline)
 	}
 	c.system, c.timeline = id.SystemID, id.Timeline
@@ -49,29 +62,49 @@ func (c *Consumer) identify(ctx context.Context, conn *pgconn.PgConn) error {
 // openSlot finds the slot, or makes it where nothing was ever read from it, and
 // sets the position to start from.
 func (c *Consumer) openSlot(ctx context.Context, conn *pgconn.PgConn) error {
-	slot, err := readSlot(ctx, conn, c.opts.Slot)
+	slot, database, err := c.lookUp(ctx, conn)
 	if err != nil {
 		return err
 	}
 	if slot == nil {
 		if c.handled != 0 {
-			return fmt.Errorf("%w: slot %q is gone; it had been read to %s", ErrSlotLost, c.opts.Slot, c.handled)
+			return fmt.Errorf("%w: slot %q is gone, after it had been read to %s; "+startAgain, ErrSlotLost, c.opts.Slot, c.handled)
 		}
 		return c.createSlot(ctx, conn)
 	}
 	switch {
 	case slot.plugin != "pgoutput":
-		return errFatal{fmt.Errorf("slot %q uses the plugin %q, not pgoutput: choose another slot name, or drop it with SELECT pg_drop_replication_slot(%s)",
-			c.opts.Slot, slot.plugin, quoteLiteral(c.opts.Slot))}
+		return errFatal{fmt.Errorf("slot %q is %s, not one of pgoutput: choose another slot name, or drop it with SELECT pg_drop_replication_slot(%s)",
+			c.opts.Slot, slot.kind(), quoteLiteral(c.opts.Slot))}
+	case slot.database != database:
+		return errFatal{fmt.Errorf("slot %q belongs to the database %q, not to %q: choose another slot name", c.opts.Slot, slot.database, database)}
 	case slot.walStatus == "lost":
 		return fmt.Errorf("%w: slot %q was invalidated (its WAL was removed); drop it with SELECT pg_drop_replication_slot(%s) and start again",
 			ErrSlotLost, c.opts.Slot, quoteLiteral(c.opts.Slot))
 	}
 	if c.handled == 0 {
-		c.handled = slot.confirmed
+		c.reach(slot.confirmed)
 		c.Acknowledge(slot.confirmed)
 	}
 	return nil
+}
+
+// lookUp reads the slot, nil where there is none, and the database's name. The
+// publication must be there: START_REPLICATION does not look, the stream would
+// break at the first change, and a slot made before its publication stays broken.
+func (c *Consumer) lookUp(ctx context.Context, conn *pgconn.PgConn) (slot *slotState, database string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.answerTimeout)
+	defer cancel()
+	rows, err := simpleQuery(ctx, conn, "SELECT current_database(), EXISTS (SELECT FROM pg_publication WHERE pubname = "+quoteLiteral(c.opts.Publication)+")")
+	if err != nil {
+		return nil, "", fmt.Errorf("look for publication %q: %w", c.opts.Publication, err)
+	}
+	if rows[0][1] != "t" {
+		return nil, "", errFatal{fmt.Errorf("publication %q does not exist in the database %q: create it first (walwire check prints the SQL)",
+			c.opts.Publication, rows[0][0])}
+	}
+	slot, err = readSlot(ctx, conn, c.opts.Slot)
+	return slot, rows[0][0], err
 }
 
 func (c *Consumer) createSlot(ctx context.Context, conn *pgconn.PgConn) error {
@@ -86,7 +119,7 @@ func (c *Consumer) createSlot(ctx context.Context, conn *pgconn.PgConn) error {
 		return fmt.Errorf("create slot %q: %w", c.opts.Slot, err)
 	}
 	c.opts.Log.Info("created replication slot", "slot", c.opts.Slot, "position", lsn.String())
-	c.handled = lsn
+	c.reach(lsn)
 	c.Acknowledge(lsn)
 	return nil
 }
@@ -108,6 +141,8 @@ func (c *Consumer) logOpenTransactions(ctx context.Context, conn *pgconn.PgConn)
 // below confirmed_flush forward without a word, so that is looked up while the
 // slot is ours: what lies between was acknowledged by somebody else.
 func (c *Consumer) start(ctx context.Context, conn *pgconn.PgConn) (*replication, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.answerTimeout)
+	defer cancel()
 	err := pglogrepl.StartReplication(ctx, conn, quoteIdent(c.opts.Slot), c.handled, pglogrepl.StartReplicationOptions{
 		PluginArgs: []string{"proto_version '1'", "publication_names " + quoteLiteral(quoteIdent(c.opts.Publication)), "messages 'true'"},
 	})
@@ -127,7 +162,7 @@ func (c *Consumer) start(ctx context.Context, conn *pgconn.PgConn) (*replication
 		return nil, errors.New("the slot is not ours after start: another program took it")
 	}
 	if slot.confirmed > c.handled {
-		return nil, fmt.Errorf("%w: slot %q was moved to %s by another program; walwire had handled %s", ErrSlotLost, c.opts.Slot, slot.confirmed, c.handled)
+		return nil, fmt.Errorf("%w: slot %q was moved to %s by another program, while walwire had handled %s; "+startAgain, ErrSlotLost, c.opts.Slot, slot.confirmed, c.handled)
 	}
 	timeout, err := senderTimeout(ctx, side)
 	if err != nil {
@@ -169,6 +204,17 @@ func senderTimeout(ctx context.Context, conn *pgconn.PgConn) (time.Duration, err
 	return time.Duration(ms) * time.Millisecond, nil
 }
 
+// invalidated recognises what the versions from 14 to 18 say of a slot that was
+// invalidated between openSlot's look and the start.
+func invalidated(message string) bool {
+	for _, s := range []string{"cannot read from logical replication slot", "can no longer get changes", "can no longer access replication slot"} {
+		if strings.Contains(message, s) {
+			return true
+		}
+	}
+	return false
+}
+
 // explainSlot adds what to do to the errors an operator can mend.
 func explainSlot(err error) error {
 	var pg *pgconn.PgError
@@ -183,8 +229,8 @@ func explainSlot(err error) error {
 	case pg.Code == "42501":
 		return errFatal{fmt.Errorf("the role may not replicate: run ALTER ROLE name REPLICATION as a superuser: %w", err)}
 	case pg.Code == "42704" && strings.Contains(pg.Message, "publication"):
-		return errFatal{fmt.Errorf("create the publication first (walwire check prints the SQL): %w", err)}
-	case pg.Code == "55000" && strings.Contains(pg.Message, "can no longer get changes"):
+		return errFatal{fmt.Errorf("the publication did not exist yet, or no longer, where the stream stands: a slot older than its publication must be dropped (pg_drop_replication_slot) and made anew: %w", err)}
+	case pg.Code == "55000" && invalidated(pg.Message):
 		return fmt.Errorf("%w: %w", ErrSlotLost, err)
 	}
 	return err

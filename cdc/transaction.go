@@ -52,6 +52,9 @@ type Transaction struct {
 	Commit LSN
 	End    LSN
 	Time   int64 // commit time in microseconds since 2000-01-01 UTC
+	// Sent is when PostgreSQL sent the end of it, by the same clock as Time: the
+	// difference is how far behind its writers the stream is.
+	Sent int64
 
 	// Changes in WAL order. Empty when Oversize is set.
 	Changes []Change

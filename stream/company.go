@@ -10,11 +10,12 @@ import (
 )
 
 const (
-	// publishInterval is how long changes wait, at most, for others to travel
-	// with them while more are already there to be processed.
-	publishInterval = 25 * time.Millisecond
 	// publishOps bounds what is collected before it is published.
 	publishOps = 20_000
+	// maxPatience bounds how long what was applied waits for more.
+	maxPatience = 100 * time.Millisecond
+	// lagTolerated is the lag below which nothing waits.
+	lagTolerated = 20 * time.Millisecond
 )
 
 // company is everything of one company. Its goroutine owns the views, their rows
@@ -28,15 +29,16 @@ type company struct {
 	stop    bool
 	log     *slog.Logger
 
-	served   *tables
-	tables   map[*shape]*table
-	position cdc.LSN
-	time     int64 // commit time at position, 0 where it is not one commit's
-	unseen   []companyTx
-	dirty    []*view // with ops that are not published yet
-	ops      int     // in dirty
-	touched  map[*session]struct{}
-	scratch  scratch
+	served      *tables
+	tables      map[*shape]*table
+	position    cdc.LSN
+	time        int64 // commit time at position, 0 where it is not one commit's
+	unseen      []companyTx
+	dirty       []*view // with ops that are not published yet
+	publishedAt time.Time
+	ops         int // in dirty
+	touched     map[*session]struct{}
+	scratch     scratch
 
 	mu        sync.RWMutex // protects following, the views' chains and the subscriptions' cursors
 	published cdc.LSN
@@ -101,21 +103,22 @@ func (h *Hub) leave(c *company) {
 
 func (c *company) run() {
 	var messages []message
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for !c.stop {
 		select {
 		case <-c.hub.ctx.Done():
 			return
 		case <-c.inbox.ready:
+		case <-timer.C:
 		}
 		messages = c.inbox.take(messages)
-		begun := time.Now()
 		for i := range messages {
 			m := &messages[i]
 			for j := range m.txs {
 				c.apply(&m.txs[j])
-				if c.ops >= publishOps || j%64 == 63 && time.Since(begun) > publishInterval {
+				if c.ops >= publishOps || j%64 == 63 && c.due() <= 0 {
 					c.publish()
-					begun = time.Now()
 				}
 			}
 			if m.do != nil {
@@ -124,8 +127,24 @@ func (c *company) run() {
 			}
 			messages[i] = message{}
 		}
-		c.publish()
+		if due := c.due(); due <= 0 {
+			c.publish()
+		} else if len(c.dirty) > 0 {
+			timer.Reset(due)
+		}
 	}
+}
+
+// due is how long what was applied may still wait for more to travel in the same
+// frames: a quarter of the time by which the stream is behind its writers anyway,
+// so nothing while it keeps up. Frames are what costs: without this a server that catches up
+// wakes every client for every commit and stays behind.
+func (c *company) due() time.Duration {
+	lag := time.Duration(c.hub.lag.Load()) * time.Microsecond
+	if lag < lagTolerated {
+		return 0
+	}
+	return min(lag/4, maxPatience) - time.Since(c.publishedAt)
 }
 
 // call runs fn in the company's goroutine and waits for it: a client that asks
@@ -166,7 +185,7 @@ func (c *company) publish() {
 		clear(v.fresh)
 		v.fresh, v.dirty = v.fresh[:0], false
 	}
-	c.dirty, c.ops = c.dirty[:0], 0
+	c.dirty, c.ops, c.publishedAt = c.dirty[:0], 0, time.Now()
 	for s := range c.touched {
 		s.kick()
 	}

@@ -187,6 +187,8 @@ func (s *session) wait(r *request) *Error {
 	full := len(s.waits) >= maxWaits
 	if !full && !s.closed {
 		w.timer = time.AfterFunc(timeout, func() { s.expire(w, timeout) })
+		s.asked++
+		w.n = s.asked
 		s.waits = append(s.waits, w)
 	}
 	s.mu.Unlock()
@@ -243,8 +245,9 @@ func (s *session) expire(w *wait, timeout time.Duration) {
 	}
 }
 
-// takeWaits gives the waits that position satisfies.
-func (s *session) takeWaits(position cdc.LSN) []*wait {
+// takeWaits gives the waits that position satisfies, among the first asked ones: a
+// later one may come after subscriptions of which the position says nothing.
+func (s *session) takeWaits(position cdc.LSN, asked uint64) []*wait {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.waits) == 0 {
@@ -252,7 +255,7 @@ func (s *session) takeWaits(position cdc.LSN) []*wait {
 	}
 	var done, left []*wait
 	for _, w := range s.waits {
-		if w.lsn <= position {
+		if w.lsn <= position && w.n <= asked {
 			w.timer.Stop()
 			done = append(done, w)
 		} else {

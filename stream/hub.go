@@ -56,8 +56,7 @@ type Hub struct {
 	shapes    map[string]*shape // by the mapping's table name
 	relations map[uint32]*shape // by relation OID, leaves included
 	bindings  map[*cdc.Relation]*binding
-	foreign   map[uint32]bool        // relations that the mapping does not name
-	asked     map[*cdc.Relation]bool // stale ones that the schema was read for
+	asked     map[*cdc.Relation]bool // unknown or stale, and the schema was read for it
 	broken    map[string]*Error      // tables that can't be served, by name
 	companies map[string]*company
 	touched   []*company // by the transaction being routed
@@ -67,6 +66,7 @@ type Hub struct {
 	waiters  []waiter
 	visible  atomic.Pointer[cdc.Snapshot] // the latest snapshot known
 	visited  atomic.Uint64                // position, for readers elsewhere
+	lag      atomic.Int64                 // how far behind its writers the stream is, in microseconds
 	pending  atomic.Int64                 // len(unseen), for readers elsewhere
 	beating  bool                         // a heartbeat is under way
 }
@@ -102,7 +102,6 @@ func NewHub(o Options) *Hub {
 		running:   make(chan struct{}),
 		done:      make(chan struct{}),
 		bindings:  make(map[*cdc.Relation]*binding),
-		foreign:   make(map[uint32]bool),
 		asked:     make(map[*cdc.Relation]bool),
 		broken:    make(map[string]*Error),
 		companies: make(map[string]*company),

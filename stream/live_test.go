@@ -221,7 +221,7 @@ func TestWait(t *testing.T) {
 	}
 	t.Run("ErrTimeout", func(t *testing.T) {
 		c.Send(`{"type":"wait","id":7,"lsn":"FFFFFFFF/0","timeout_ms":50}`)
-		if f := c.Read(); f.Code != "deadline-exceeded" || f.ID != 7 {
+		if f := c.Read(); f.Code != "deadline-exceeded" || f.Wait != 7 {
 			t.Fatalf("got %s", f.Raw)
 		}
 	})

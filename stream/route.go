@@ -18,6 +18,9 @@ func (h *Hub) batch(b cdc.Batch) {
 	for _, tx := range b.Transactions {
 		h.route(tx)
 	}
+	if n := len(b.Transactions); n > 0 {
+		h.lag.Store(b.Transactions[n-1].Sent - b.Transactions[n-1].Time)
+	}
 	h.position = max(h.position, b.Progress)
 	h.visited.Store(uint64(h.position))
 	for _, c := range h.companies {
@@ -139,15 +142,11 @@ func (h *Hub) bind(rel *cdc.Relation) *binding {
 		return b
 	}
 	s := h.relations[rel.OID]
-	switch {
-	case s == nil && !h.foreign[rel.OID]:
-		// A partition attached, a table made anew, or one that nobody mapped.
-		h.reload(fmt.Sprintf("%s.%s is new to the stream", rel.Namespace, rel.Name))
-		s = h.relations[rel.OID]
-		h.foreign[rel.OID] = s == nil
-	case s != nil && bind(s, rel).stale && !h.asked[rel]:
+	if !h.asked[rel] && (s == nil || bind(s, rel).stale) {
+		// A partition attached, a table altered or made anew, or one that nobody
+		// mapped. The stream describes a relation again after each of these.
 		h.asked[rel] = true
-		h.reload(fmt.Sprintf("%s.%s has changed its columns", rel.Namespace, rel.Name))
+		h.reload(fmt.Sprintf("the stream describes %s.%s anew", rel.Namespace, rel.Name))
 		s = h.relations[rel.OID]
 	}
 	b := &binding{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -180,6 +181,10 @@ func (s *Server) waitHTTP(w http.ResponseWriter, r *http.Request) {
 	d.DisallowUnknownFields()
 	if jsonErr := d.Decode(&body); jsonErr != nil {
 		writeError(w, errorf(CodeInvalidArgument, "the body is not a JSON object of the protocol: %s", jsonProblem(jsonErr)))
+		return
+	}
+	if _, jsonErr := d.Token(); !errors.Is(jsonErr, io.EOF) {
+		writeError(w, errorf(CodeInvalidArgument, "the body holds more than one JSON value"))
 		return
 	}
 	lsn, timeout, err := s.parseWait(&request{LSN: body.LSN, TimeoutMS: body.TimeoutMS})

@@ -46,6 +46,7 @@ type session struct {
 	room    sync.Cond  // control has been taken
 	control [][]byte
 	waits   []*wait
+	asked   uint64 // waits so far
 	byID    map[uint64]*subscription
 	closing *closing
 	closed  bool
@@ -59,6 +60,7 @@ type closing struct {
 // wait is a client's wait for a position.
 type wait struct {
 	id    uint64
+	n     uint64 // the session's n-th
 	lsn   cdc.LSN
 	timer *time.Timer
 }
@@ -96,7 +98,7 @@ func (s *session) flush() {
 	if s.gone() {
 		return
 	}
-	control := s.takeControl()
+	control, asked := s.takeControl()
 	cut, ok := s.collect()
 	for _, frame := range control {
 		if !s.send(frame) {
@@ -117,7 +119,7 @@ func (s *session) flush() {
 	if cut.loading {
 		return // what is waited for may be in rows that have not come yet
 	}
-	for _, w := range s.takeWaits(cut.position) {
+	for _, w := range s.takeWaits(cut.position, asked) {
 		if !s.send(waitedFrame(w.id, cut.position)) {
 			return
 		}
@@ -275,13 +277,14 @@ func (s *session) awaitRoom() {
 	s.mu.Unlock()
 }
 
-func (s *session) takeControl() [][]byte {
+// takeControl takes the answers that wait, and says how many waits had been asked for.
+func (s *session) takeControl() (control [][]byte, asked uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	control := s.control
+	control = s.control
 	s.control = nil
 	s.room.Broadcast()
-	return control
+	return control, s.asked
 }
 
 // ended tells the client that one subscription has ended.

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-
-	"github.com/walwire/walwire/auth"
 )
 
 // Subprotocol is the version of the protocol, as the WebSocket handshake names it.
@@ -30,14 +28,19 @@ const (
 type webSocket struct {
 	conn    *websocket.Conn
 	timeout time.Duration
+	late    *time.Timer // cuts off a client that does not take a frame in time; made with the first frame
 }
 
-// Send implements transport. A write gets a timeout of its own: cancelling a
-// write kills the connection.
+// Send implements transport. The write has no context: making one for every
+// frame costs more than this timer, which is used again.
 func (t *webSocket) Send(frame []byte) error {
-	ctx, cancel := context.WithTimeout(context.Background(), t.timeout)
-	defer cancel()
-	return t.conn.Write(ctx, websocket.MessageText, frame)
+	if t.late == nil {
+		t.late = time.AfterFunc(t.timeout, func() { _ = t.conn.CloseNow() })
+	} else {
+		t.late.Reset(t.timeout)
+	}
+	defer t.late.Stop()
+	return t.conn.Write(context.Background(), websocket.MessageText, frame)
 }
 
 // Close implements transport. The close frame goes out if the client takes it; a
@@ -84,10 +87,20 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serve(conn *websocket.Conn, token string) {
 	defer func() { _ = conn.CloseNow() }() // closed already unless something failed
 	t := &webSocket{conn: conn, timeout: s.options.WriteTimeout}
+	if token == "" {
+		var ok bool
+		if token, ok = s.firstFrame(t); !ok {
+			return
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.options.AuthDeadline)
 	defer cancel()
-	p, err, code := s.admit(ctx, conn, token)
+	p, err := s.authenticate(ctx, token)
 	if err != nil {
+		code := CloseUnauthenticated
+		if err.Code == CodeUnavailable {
+			code = CloseStopping
+		}
 		refuse(t, err, code)
 		return
 	}
@@ -119,38 +132,51 @@ func (s *Server) serve(conn *websocket.Conn, token string) {
 	ss.read(conn)
 }
 
-// admit finds the principal: by the header's token, or by the first frame.
-func (s *Server) admit(ctx context.Context, conn *websocket.Conn, token string) (*auth.Principal, *Error, int) {
-	if token == "" {
-		_, frame, readErr := conn.Read(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil, errorf(CodeUnauthenticated, "no auth frame within %s (limits.auth_deadline)", s.options.AuthDeadline), CloseUnauthenticated
-		case readErr != nil:
-			return nil, errorf(CodeInvalidArgument, "the first frame can't be read"), CloseProtocolError
-		}
-		r, err := parseRequest(frame)
-		if err != nil {
-			return nil, err, CloseProtocolError
-		}
-		if r.Type != "auth" || r.Token == "" {
-			return nil, errorf(CodeUnauthenticated, `the first frame must be {"type":"auth","token":"..."}`), CloseProtocolError
-		}
-		token = r.Token
+// firstFrame gives the auth frame's token, or refuses the connection. The read has
+// no deadline of its own, which would kill the connection before it can be told why:
+// a timer tells it.
+func (s *Server) firstFrame(t *webSocket) (token string, ok bool) {
+	told := make(chan struct{})
+	late := time.AfterFunc(s.options.AuthDeadline, func() {
+		refuse(t, errorf(CodeUnauthenticated, "no auth frame within %s (limits.auth_deadline)", s.options.AuthDeadline), CloseUnauthenticated)
+		close(told)
+	})
+	kind, frame, err := t.conn.Read(context.Background())
+	if !late.Stop() {
+		<-told
+		return "", false
 	}
-	p, err := s.authenticate(ctx, token)
-	switch {
-	case err == nil:
-		return p, nil, 0
-	case err.Code == CodeUnavailable:
-		return nil, err, CloseStopping
+	if err != nil {
+		return "", false // gone, or a frame beyond the limit, which has closed it
 	}
-	return nil, err, CloseUnauthenticated
+	token, refused := parseAuth(kind, frame)
+	if refused != nil {
+		refuse(t, refused, CloseProtocolError)
+	}
+	return token, refused == nil
+}
+
+func parseAuth(kind websocket.MessageType, frame []byte) (token string, err *Error) {
+	if kind != websocket.MessageText {
+		return "", errBinary()
+	}
+	r, err := parseRequest(frame)
+	if err != nil {
+		return "", err
+	}
+	if r.Type != "auth" || r.Token == "" {
+		return "", errorf(CodeUnauthenticated, `the first frame must be {"type":"auth","token":"..."}`)
+	}
+	return r.Token, nil
+}
+
+func errBinary() *Error {
+	return errorf(CodeInvalidArgument, "frames are JSON in text messages, not binary")
 }
 
 // refuse says why and closes.
 func refuse(t *webSocket, err *Error, code int) {
-	t.timeout = time.Second // a stranger gets no patience
+	t.timeout = time.Second // a stranger gets no patience; nothing has been sent yet
 	frame := mustJSON(errorFrame(0, err))
 	if t.Send(frame) == nil {
 		t.Close(code, truncateReason(err.Message))
@@ -173,7 +199,7 @@ func (s *session) read(conn *websocket.Conn) {
 			return
 		}
 		if kind != websocket.MessageText {
-			s.say(errorFrame(0, errorf(CodeInvalidArgument, "frames are JSON in text messages, not binary")))
+			s.refuse(errorAnswer{}, errBinary())
 			continue
 		}
 		s.handle(frame)

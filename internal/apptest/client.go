@@ -1,10 +1,9 @@
 package apptest
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -14,78 +13,66 @@ import (
 // patience is how long a client waits for a frame before the test fails.
 const patience = 20 * time.Second
 
-// Row is one row by column name; numbers are json.Number.
-type Row map[string]any
-
-// Frame is a frame of the server. Data frames that continue have been joined.
-type Frame struct {
-	Type          string   `json:"type"`
-	ID            int      `json:"id"`
-	Code          string   `json:"code"`
-	Message       string   `json:"message"`
-	Position      string   `json:"position"`
-	Time          string   `json:"time"`
-	More          bool     `json:"more"`
-	Subscriptions []Update `json:"subscriptions"`
-	Raw           []byte   `json:"-"` // of the last part
-}
-
-// Update is one subscription's part of a data frame.
-type Update struct {
-	ID       int       `json:"id"`
-	Reset    bool      `json:"reset"`
-	Snapshot *Snapshot `json:"snapshot"`
-	Added    []Row     `json:"added"`
-	Modified []Row     `json:"modified"`
-	Removed  []Row     `json:"removed"`
-}
-
-// Snapshot is a subscription's start.
-type Snapshot struct {
-	Key     []string `json:"key"`
-	Columns []struct{ Name, Type string }
-	Rows    []Row `json:"rows"`
-}
-
 // Client is a connection with live queries. Its methods fail the test when the
 // server breaks the protocol. For one goroutine.
 type Client struct {
-	tb      testing.TB
-	conn    *websocket.Conn
-	queries map[int]*Query
-}
-
-// Query is a live query as a client shows it.
-type Query struct {
-	Key    []string
-	Rows   map[string]Row
-	Loaded bool
-	Err    *Frame // how it ended
+	*Replica
+	tb   testing.TB
+	conn *websocket.Conn
 }
 
 // Dial opens a connection without authenticating.
 func Dial(tb testing.TB, ws string) *Client {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	conn, _, err := websocket.Dial(ctx, ws, &websocket.DialOptions{Subprotocols: []string{"walwire.v1"}})
+	c, err := TryDial(tb, ws, nil)
 	if err != nil {
 		tb.Fatalf("dial: %v", err)
 	}
+	return c
+}
+
+// RefusedError is an upgrade that the server answered otherwise.
+type RefusedError struct {
+	Status int
+	Err    error
+}
+
+func (e *RefusedError) Error() string { return fmt.Sprintf("HTTP %d: %v", e.Status, e.Err) }
+
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// TryDial opens a connection with further headers. A server's answer that is not
+// the upgrade is a *RefusedError.
+func TryDial(tb testing.TB, ws string, header http.Header) (*Client, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, answer, err := websocket.Dial(ctx, ws, &websocket.DialOptions{Subprotocols: []string{"walwire.v1"}, HTTPHeader: header})
+	if err != nil {
+		if answer != nil {
+			err = &RefusedError{Status: answer.StatusCode, Err: err}
+		}
+		return nil, err
+	}
 	conn.SetReadLimit(64 << 20)
 	tb.Cleanup(func() { _ = conn.CloseNow() })
-	return &Client{tb: tb, conn: conn, queries: make(map[int]*Query)}
+	return &Client{Replica: NewReplica(), tb: tb, conn: conn}, nil
 }
 
 // Connect opens a connection and authenticates it.
 func (s *Server) Connect(token string) *Client {
 	s.TB.Helper()
 	c := Dial(s.TB, s.WS())
+	c.Authenticate(token)
+	return c
+}
+
+// Authenticate sends the token and reads the welcome.
+func (c *Client) Authenticate(token string) {
+	c.tb.Helper()
 	c.Send(`{"type":"auth","token":%q}`, token)
 	if f := c.Read(); f.Type != "welcome" {
-		s.TB.Fatalf("want welcome, got %s", f.Raw)
+		c.tb.Fatalf("want welcome, got %s", f.Raw)
 	}
-	return c
 }
 
 // Send writes a frame.
@@ -97,17 +84,26 @@ func (c *Client) Send(format string, args ...any) {
 }
 
 // TrySend writes a frame that the server may not take.
-func (c *Client) TrySend(frame []byte) error {
+func (c *Client) TrySend(frame []byte) error { return c.write(websocket.MessageText, frame) }
+
+// SendBinary writes a binary message.
+func (c *Client) SendBinary(frame []byte) {
+	c.tb.Helper()
+	if err := c.write(websocket.MessageBinary, frame); err != nil {
+		c.tb.Fatalf("send: %v", err)
+	}
+}
+
+func (c *Client) write(kind websocket.MessageType, frame []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return c.conn.Write(ctx, websocket.MessageText, frame)
+	return c.conn.Write(ctx, kind, frame)
 }
 
 // Subscribe asks for a live query; its rows come with the frames.
 func (c *Client) Subscribe(id int, query string) *Query {
 	c.tb.Helper()
-	q := &Query{Rows: make(map[string]Row)}
-	c.queries[id] = q
+	q := c.Replica.Open(id)
 	c.Send(`{"type":"subscribe","id":%d,"query":%s}`, id, query)
 	return q
 }
@@ -139,141 +135,55 @@ func (c *Client) Read() *Frame {
 
 // TryRead is Read for a connection that may end.
 func (c *Client) TryRead() (*Frame, error) {
-	var whole *Frame
 	for {
-		f, err := c.readPart()
+		message, err := c.receive()
 		if err != nil {
 			return nil, err
 		}
-		if whole == nil {
-			whole = f
-		} else {
-			whole.join(f)
-		}
-		if !f.More {
-			return whole, c.apply(whole)
+		if f, err := c.Receive(message); f != nil || err != nil {
+			return f, err
 		}
 	}
 }
 
-func (c *Client) readPart() (*Frame, error) {
+func (c *Client) receive() ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_, data, err := c.conn.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	f := &Frame{Raw: data}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	if err := d.Decode(f); err != nil {
-		return nil, fmt.Errorf("frame %q: %w", data, err)
-	}
-	return f, nil
+	_, message, err := c.conn.Read(ctx)
+	return message, err
 }
 
-// join appends the continuation of a frame.
-func (f *Frame) join(next *Frame) {
-	f.Raw, f.More = next.Raw, next.More
-	for _, u := range next.Subscriptions {
-		last := &f.Subscriptions[len(f.Subscriptions)-1]
-		if last.ID != u.ID {
-			f.Subscriptions = append(f.Subscriptions, u)
-			continue
+// ReadClose reads until the server ends the connection and gives the close
+// code, -1 where there was none, and the frames on the way.
+func (c *Client) ReadClose() (code int, frames []*Frame) {
+	c.tb.Helper()
+	for {
+		message, err := c.receive()
+		if err != nil {
+			return int(websocket.CloseStatus(err)), frames
 		}
-		if u.Snapshot != nil {
-			last.Snapshot.Rows = append(last.Snapshot.Rows, u.Snapshot.Rows...)
+		f, err := c.Receive(message)
+		if err != nil {
+			c.tb.Fatalf("read frame: %v", err)
 		}
-		last.Added = append(last.Added, u.Added...)
-		last.Modified = append(last.Modified, u.Modified...)
-		last.Removed = append(last.Removed, u.Removed...)
-	}
-}
-
-func (c *Client) apply(f *Frame) error {
-	if f.Type == "error" && c.queries[f.ID] != nil {
-		c.queries[f.ID].Err = f
-	}
-	for i := range f.Subscriptions {
-		u := &f.Subscriptions[i]
-		q := c.queries[u.ID]
-		if q == nil {
-			return fmt.Errorf("data for subscription %d, which was never opened", u.ID)
-		}
-		if err := q.apply(u); err != nil {
-			return fmt.Errorf("subscription %d: %w: %.2000s", u.ID, err, f.Raw)
+		if f != nil {
+			frames = append(frames, f)
 		}
 	}
-	return nil
-}
-
-// apply holds the frame against what was shown: a row is added only when it was
-// not there, modified and removed only when it was.
-func (q *Query) apply(u *Update) error {
-	if u.Snapshot != nil {
-		if q.Loaded && !u.Reset {
-			return fmt.Errorf("a second snapshot without reset")
-		}
-		q.Loaded, q.Key, q.Rows = true, u.Snapshot.Key, make(map[string]Row)
-		for _, r := range u.Snapshot.Rows {
-			if err := q.put(r, false, false); err != nil {
-				return err
-			}
-		}
-	}
-	if !q.Loaded {
-		return fmt.Errorf("changes before the snapshot")
-	}
-	touched := make(map[string]bool)
-	for _, part := range []struct {
-		rows        []Row
-		had, remove bool
-	}{{u.Added, false, false}, {u.Modified, true, false}, {u.Removed, true, true}} {
-		for _, r := range part.rows {
-			if k := q.keyOf(r); touched[k] {
-				return fmt.Errorf("key %s twice in one frame", k)
-			} else {
-				touched[k] = true
-			}
-			if part.remove && len(r) != len(q.Key) {
-				return fmt.Errorf("a removal carries more than the key: %v", r)
-			}
-			if err := q.put(r, part.had, part.remove); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (q *Query) put(r Row, had, remove bool) error {
-	k := q.keyOf(r)
-	if _, has := q.Rows[k]; has != had {
-		return fmt.Errorf("row %s was shown: %t, the frame takes it for %t", k, has, had)
-	}
-	if remove {
-		delete(q.Rows, k)
-	} else {
-		q.Rows[k] = r
-	}
-	return nil
-}
-
-func (q *Query) keyOf(r Row) string {
-	values := make([]any, len(q.Key))
-	for i, k := range q.Key {
-		values[i] = r[k]
-	}
-	text, _ := json.Marshal(values)
-	return string(text)
 }
 
 // Wait reads until the server says that everything up to now has been delivered.
 func (s *Server) Wait(c *Client) {
 	s.TB.Helper()
+	c.WaitFor(s.LSN())
+}
+
+// LSN is the position that the database has reached.
+func (s *Server) LSN() string {
+	s.TB.Helper()
 	var lsn string
 	s.Scan(&lsn, "SELECT pg_current_wal_insert_lsn()")
-	c.WaitFor(lsn)
+	return lsn
 }
 
 // WaitFor reads until lsn has been delivered.
@@ -286,7 +196,7 @@ func (c *Client) WaitFor(lsn string) {
 		if f.ID == id && f.Type == "waited" {
 			return
 		}
-		if f.ID == id {
+		if f.Wait == id {
 			c.tb.Fatalf("wait: %s", f.Raw)
 		}
 	}

@@ -35,6 +35,8 @@ type Server struct {
 	// Config is what it runs with.
 	Config *mapping.Config
 	DB     *pgx.Conn // as a superuser
+	tuning app.Tuning
+	log    *slog.Logger
 	stop   func()
 }
 
@@ -53,6 +55,10 @@ type Options struct {
 	AdminURL string
 	// Edit changes the loaded configuration.
 	Edit func(*mapping.Config)
+	// Tuning makes bounds small that have no place in the configuration.
+	Tuning app.Tuning
+	// Log takes the server's log instead of the test's.
+	Log *slog.Logger
 }
 
 // Start runs a server until the test ends.
@@ -67,7 +73,10 @@ func Start(tb testing.TB, o Options) *Server {
 func Prepare(tb testing.TB, o Options) *Server {
 	tb.Helper()
 	ctx := tb.Context()
-	s := &Server{TB: tb, AdminURL: o.AdminURL}
+	s := &Server{TB: tb, AdminURL: o.AdminURL, tuning: o.Tuning, log: o.Log}
+	if s.log == nil {
+		s.log = Logger(tb)
+	}
 	if s.AdminURL == "" {
 		s.AdminURL = pgtest.Database(tb)
 	}
@@ -151,10 +160,11 @@ func (s *Server) Run() {
 // Launch starts the server; its end comes on done. stop ends it and waits.
 func (s *Server) Launch() (done <-chan error, stop func()) {
 	s.TB.Helper()
-	a, err := app.New(s.Config, Logger(s.TB))
+	a, err := app.New(s.Config, s.log)
 	if err != nil {
 		s.TB.Fatalf("make server: %v", err)
 	}
+	a.Tune(s.tuning)
 	s.App = a
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -1,0 +1,93 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/walwire/walwire/internal/pgserver"
+	"github.com/walwire/walwire/migrations"
+)
+
+const (
+	serverRole = "walwire" // what the server runs as
+	stopTime   = 30 * time.Second
+)
+
+// cluster is a private PostgreSQL with the reference schema and data.
+type cluster struct {
+	*pgserver.Server
+	conn     *pgx.Conn // a superuser's, for the bench's own questions
+	password string    // of serverRole
+}
+
+// startCluster makes it. On an error nothing is left running.
+func startCluster(ctx context.Context, d dataset, log *slog.Logger) (*cluster, error) {
+	server, err := pgserver.Start(ctx, pgserver.Options{Log: log, Settings: map[string]string{
+		"shared_buffers": "1GB",
+		// Nothing of the server's own housekeeping falls into a measurement:
+		// checkpoints are the bench's, and dead rows stay.
+		"autovacuum":             "off",
+		"checkpoint_timeout":     "1h",
+		"max_wal_size":           "64GB",
+		"max_slot_wal_keep_size": "-1",
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("start the private PostgreSQL: %w", err)
+	}
+	c := &cluster{Server: server, password: randomSecret()}
+	if err := c.fill(ctx, d, log); err != nil {
+		return nil, errors.Join(err, c.close(ctx))
+	}
+	return c, nil
+}
+
+func (c *cluster) fill(ctx context.Context, d dataset, log *slog.Logger) (err error) {
+	if err := migrations.Up(ctx, c.URL(), log); err != nil {
+		return err
+	}
+	if err := migrations.Role(ctx, c.URL(), serverRole, c.password, migrations.MappedTables()); err != nil {
+		return err
+	}
+	if c.conn, err = pgx.Connect(ctx, c.URL()); err != nil {
+		return fmt.Errorf("connect to the private PostgreSQL: %w", err)
+	}
+	return d.load(ctx, c.conn)
+}
+
+// serverURL is the database as the server reaches it.
+func (c *cluster) serverURL() (string, error) {
+	u, err := url.Parse(c.URL())
+	if err != nil {
+		return "", errors.New("the private PostgreSQL has no usable URL") // the error would quote it
+	}
+	u.User = url.UserPassword(serverRole, c.password)
+	return u.String(), nil
+}
+
+// close stops the server and removes its data, also after ctx has ended.
+func (c *cluster) close(ctx context.Context) error {
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if c.conn != nil {
+		_ = c.conn.Close(stop)
+	}
+	if err := c.Stop(stop); err != nil {
+		return fmt.Errorf("stop the private PostgreSQL: %w", err)
+	}
+	return nil
+}
+
+// randomSecret has 256 bits, in hex.
+func randomSecret() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,128 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime/pprof"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/walwire/walwire/internal/app"
+)
+
+// The orders: one a line on a server process's stdin.
+const (
+	orderReady    = "ready"    // answer once the server serves
+	orderUsage    = "usage"    // say what the process has used
+	orderProfile  = "profile"  // begin a CPU profile
+	orderProfiled = "profiled" // end it
+)
+
+// answer is what comes back on its stdout for each: JSON, one line.
+type answer struct {
+	Error string `json:"error,omitempty"`
+	URL   string `json:"url,omitempty"`
+	Usage usage  `json:"usage"`
+	// CPU and Allocs are profiles: of the CPU since orderProfile, and of all
+	// allocations since the process began.
+	CPU    []byte `json:"cpu,omitempty"`
+	Allocs []byte `json:"allocs,omitempty"`
+}
+
+// Serve runs a server as `walwire serve` does, and obeys the bench's orders on
+// in meanwhile. It ends when in does: a server never outlives its bench.
+func Serve(ctx context.Context, server *app.App, in io.Reader, out io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer cancel()
+		return server.Run(ctx)
+	})
+	orders := make(chan string)
+	go read(in, orders, ctx.Done())
+	group.Go(func() error {
+		defer cancel()
+		c := control{server: server, out: json.NewEncoder(out)}
+		return c.obey(ctx, orders)
+	})
+	return group.Wait()
+}
+
+// read hands on lines, and closes lines at the end of in. It can't be joined: a
+// read of stdin ends with the process.
+func read(in io.Reader, lines chan<- string, done <-chan struct{}) {
+	defer close(lines)
+	for s := bufio.NewScanner(in); s.Scan(); {
+		select {
+		case lines <- s.Text():
+		case <-done:
+			return
+		}
+	}
+}
+
+// control obeys orders inside a server process.
+type control struct {
+	server *app.App
+	out    *json.Encoder
+	cpu    bytes.Buffer
+}
+
+func (c *control) obey(ctx context.Context, orders <-chan string) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case order, ok := <-orders:
+			if !ok {
+				return nil
+			}
+			a, err := c.answer(ctx, order)
+			if err != nil {
+				a.Error = err.Error()
+			}
+			if err := c.out.Encode(a); err != nil {
+				return fmt.Errorf("answer the bench: %w", err)
+			}
+		}
+	}
+}
+
+func (c *control) answer(ctx context.Context, order string) (a answer, err error) {
+	switch order {
+	case orderReady:
+		select {
+		case <-c.server.Ready():
+			a.URL = c.server.URL()
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	case orderUsage:
+		a.Usage, err = ownUsage()
+	case orderProfile:
+		c.cpu.Reset()
+		if a.Allocs, err = allocations(); err == nil {
+			err = pprof.StartCPUProfile(&c.cpu)
+		}
+	case orderProfiled:
+		pprof.StopCPUProfile()
+		a.CPU = c.cpu.Bytes()
+		a.Allocs, err = allocations()
+	default:
+		err = fmt.Errorf("unknown order %q", order)
+	}
+	return a, err
+}
+
+func allocations() ([]byte, error) {
+	var b bytes.Buffer
+	if err := pprof.Lookup("allocs").WriteTo(&b, 0); err != nil {
+		return nil, fmt.Errorf("write the profile of allocations: %w", err)
+	}
+	return b.Bytes(), nil
+}

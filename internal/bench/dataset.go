@@ -1,0 +1,110 @@
+package bench
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// queriesPerCompany is how many of the live queries each company has, and
+	// how many rows one transaction changes: one of each query's.
+	queriesPerCompany = 100
+	rowsPerCommit     = queriesPerCompany
+	clientsPerCompany = 50
+)
+
+// Ids are a prefix for the kind of thing, then its number, in hex.
+const (
+	companyPrefix     = "c0000000-0000-4000-8000-"
+	branchPrefix      = "b0000000-0000-4000-8000-"
+	staffPrefix       = "50000000-0000-4000-8000-"
+	clientPrefix      = "d0000000-0000-4000-8000-"
+	appointmentPrefix = "a0000000-0000-4000-8000-"
+	idLength          = len(appointmentPrefix) + 12
+)
+
+// changedNotes is what every row's notes are set to while the WAL is written.
+// No other value of the data set holds a number sign.
+const changedNotes = "#2 rescheduled by phone"
+
+// dataset is the content of the reference schema: appointments that belong to
+// members of staff, each of whom has a live query of their own.
+//
+// Appointment n is in block n/100, and block b belongs to company b modulo the
+// companies. The 100 rows of a block belong to the company's 100 members of
+// staff, one each. A transaction changes one block.
+type dataset struct {
+	rows    int
+	queries int
+}
+
+func (d dataset) companies() int    { return d.queries / queriesPerCompany }
+func (d dataset) commits() int      { return d.rows / rowsPerCommit }
+func (d dataset) rowsPerQuery() int { return d.rows / d.queries }
+
+// locate says which query shows an appointment, and which of its rows it is.
+func (d dataset) locate(appointment int) (query, ordinal int) {
+	block, staff := appointment/rowsPerCommit, appointment%rowsPerCommit
+	company := block % d.companies()
+	return company*queriesPerCompany + staff, block / d.companies()
+}
+
+func companyOf(query int) string { return id(companyPrefix, query/queriesPerCompany) }
+func staffOf(query int) string   { return id(staffPrefix, query) }
+
+func id(prefix string, n int) string { return fmt.Sprintf("%s%012x", prefix, n) }
+
+// appointmentNumber reads an appointment's id.
+func appointmentNumber(id []byte) (n int, ok bool) {
+	if len(id) != idLength || string(id[:len(appointmentPrefix)]) != appointmentPrefix {
+		return 0, false
+	}
+	var digits [6]byte
+	if _, err := hex.Decode(digits[:], id[len(appointmentPrefix):]); err != nil {
+		return 0, false
+	}
+	for _, d := range digits {
+		n = n<<8 | int(d)
+	}
+	return n, true
+}
+
+// load fills the tables. Foreign keys are not looked up row by row: they hold by
+// construction. At its end the tables are vacuumed and on disk, so that none of
+// that happens while something is measured.
+func (d dataset) load(ctx context.Context, conn *pgx.Conn) error {
+	sqlID := func(prefix, n string) string {
+		return fmt.Sprintf("('%s' || lpad(to_hex(%s), 12, '0'))::uuid", prefix, n)
+	}
+	company := fmt.Sprintf("(n / %d %% %d)", rowsPerCommit, d.companies())
+	statements := []string{
+		"SET session_replication_role = replica",
+		fmt.Sprintf("INSERT INTO companies (id, name) SELECT %s, 'Company ' || n FROM generate_series(0, %d) n",
+			sqlID(companyPrefix, "n"), d.companies()-1),
+		fmt.Sprintf("INSERT INTO branches (id, company_id, name) SELECT %s, %s, 'Main Street' FROM generate_series(0, %d) n",
+			sqlID(branchPrefix, "n"), sqlID(companyPrefix, "n"), d.companies()-1),
+		fmt.Sprintf("INSERT INTO staff (id, company_id, branch_id, name) SELECT %s, %s, %s, 'Staff ' || n FROM generate_series(0, %d) n",
+			sqlID(staffPrefix, "n"), sqlID(companyPrefix, fmt.Sprintf("n / %d", queriesPerCompany)),
+			sqlID(branchPrefix, fmt.Sprintf("n / %d", queriesPerCompany)), d.queries-1),
+		fmt.Sprintf("INSERT INTO clients (id, company_id, name) SELECT %s, %s, 'Client ' || n FROM generate_series(0, %d) n",
+			sqlID(clientPrefix, "n"), sqlID(companyPrefix, fmt.Sprintf("n / %d", clientsPerCompany)), d.companies()*clientsPerCompany-1),
+		fmt.Sprintf(`INSERT INTO appointments (id, company_id, branch_id, client_id, staff_id, service_type, status, starts_at, ends_at, notes, internal_notes, price)
+			SELECT %s, %s, %s, %s, %s, 'haircut', 'confirmed', t, t + interval '45 min', 'first visit', 'prefers the chair by the window', 38.00
+			FROM (SELECT n, '2026-01-05 09:00Z'::timestamptz + n %% 500 * interval '1 hour' AS t FROM generate_series(0, %d) n) s`,
+			sqlID(appointmentPrefix, "n"), sqlID(companyPrefix, company), sqlID(branchPrefix, company),
+			sqlID(clientPrefix, fmt.Sprintf("%s * %d + n %% %[2]d", company, clientsPerCompany)),
+			sqlID(staffPrefix, fmt.Sprintf("%s * %d + n %% %[2]d", company, queriesPerCompany)), d.rows-1),
+		"RESET session_replication_role",
+		"VACUUM (ANALYZE)",
+		"CHECKPOINT",
+	}
+	for _, sql := range statements {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("load the data: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/walwire/walwire"
+)
+
+// What the reference configuration's variables are set to.
+const (
+	tokenIssuer   = "https://bench.example"
+	tokenAudience = "walwire-bench"
+	tokenKey      = "main"
+)
+
+// process is a server in a process of its own, so that what it uses can be told
+// apart from what its clients use. It runs the reference configuration as it is.
+type process struct {
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    *bufio.Reader
+	log    string // file
+	secret string // that tokens are signed with
+	url    string
+}
+
+// startProcess runs a server on c until close. Its files are in dir.
+func startProcess(ctx context.Context, command []string, c *cluster, dir string) (*process, error) {
+	p := &process{log: filepath.Join(dir, "server.log"), secret: randomSecret()}
+	if err := p.start(command, c, dir); err != nil {
+		return nil, fmt.Errorf("run the server: %w", err)
+	}
+	a, err := p.order(ctx, orderReady)
+	if err != nil {
+		p.close(slog.New(slog.DiscardHandler))
+		return nil, err
+	}
+	p.url = a.URL
+	return p, nil
+}
+
+func (p *process) start(command []string, c *cluster, dir string) error {
+	database, err := c.serverURL()
+	if err != nil {
+		return err
+	}
+	config := filepath.Join(dir, walwire.ExampleConfigName)
+	if err := os.WriteFile(config, []byte(walwire.ExampleConfig()), 0o600); err != nil {
+		return err
+	}
+	log, err := os.Create(p.log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }() // the process has its own
+	args := append(slices.Clone(command[1:]), "--config", config)
+	p.cmd = exec.Command(command[0], args...)
+	p.cmd.Stderr = log
+	p.cmd.Env = append(os.Environ(), "WALWIRE_DATABASE_URL="+database, "WALWIRE_LISTEN=127.0.0.1:0",
+		"WALWIRE_TOKEN_SECRET="+p.secret, "WALWIRE_ISSUER="+tokenIssuer, "WALWIRE_AUDIENCE="+tokenAudience)
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	p.out = bufio.NewReader(out)
+	return p.cmd.Start()
+}
+
+// order has the process do something. One order at a time. The end of ctx ends
+// the process with it.
+func (p *process) order(ctx context.Context, order string) (answer, error) {
+	stop := context.AfterFunc(ctx, func() { _ = p.cmd.Process.Kill() })
+	defer stop()
+	_, writeErr := io.WriteString(p.in, order+"\n")
+	line, err := p.out.ReadBytes('\n')
+	if err := errors.Join(writeErr, err); err != nil {
+		if ctx.Err() != nil {
+			return answer{}, ctx.Err()
+		}
+		return answer{}, fmt.Errorf("the server process does not answer: %w; its log ends:\n%s", err, p.tail())
+	}
+	var a answer
+	if err := json.Unmarshal(line, &a); err != nil {
+		return answer{}, fmt.Errorf("order %s: %w", order, err)
+	}
+	if a.Error != "" {
+		return answer{}, fmt.Errorf("order %s: %s", order, a.Error)
+	}
+	return a, nil
+}
+
+// tail is the end of the process's log.
+func (p *process) tail() []byte {
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return text[max(0, len(text)-2000):]
+}
+
+// close ends the process and waits for it.
+func (p *process) close(log *slog.Logger) {
+	_ = p.in.Close() // it ends by that, and may be gone already
+	killer := time.AfterFunc(stopTime, func() { _ = p.cmd.Process.Kill() })
+	defer killer.Stop()
+	if err := p.cmd.Wait(); err != nil {
+		log.Warn("the server process ended badly", "error", err, "log", string(p.tail()))
+	}
+}

@@ -1,0 +1,46 @@
+package bench
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// ingestResult is what row 1 has found.
+type ingestResult struct {
+	elapsed   time.Duration // of walwire; 0 when changes were lost
+	reference time.Duration // of pg_recvlogical: its best
+	cpu       time.Duration // of the server process
+	delivery  delivery
+}
+
+// line is the row of the table, without its number and name.
+func (r ingestResult) line(d dataset) string {
+	mine, theirs := rate(r.delivery.received, r.elapsed), rate(d.rows, r.reference)
+	ratio := 0.0
+	if theirs > 0 {
+		ratio = float64(mine) / float64(theirs)
+	}
+	changes := max(1, r.delivery.received)
+	return fmt.Sprintf("queries=%d walwire=%d rows/s pg_recvlogical=%d rows/s expected=%d received=%d lost=%d doubled=%d"+
+		" bytes/change=%d walwire_cpu=%.1f us/change ratio %.2f",
+		d.queries, mine, theirs, d.rows, r.delivery.received, d.rows-r.delivery.received, r.delivery.doubled,
+		r.delivery.bytes/int64(changes), float64(r.cpu.Microseconds())/float64(changes), ratio)
+}
+
+// exact fails unless everybody got each of their changes once.
+func (r ingestResult) exact(d dataset) error {
+	if lost := d.rows - r.delivery.received; lost != 0 || r.delivery.doubled != 0 || r.delivery.faults != 0 {
+		return fmt.Errorf("the delivery is not exact: %d changes lost, %d doubled, %d frames or rows that must not be",
+			lost, r.delivery.doubled, r.delivery.faults)
+	}
+	return nil
+}
+
+// rate is per second; 0 for no time.
+func rate(n int, took time.Duration) int {
+	if took <= 0 {
+		return 0
+	}
+	return int(math.Round(float64(n) / took.Seconds()))
+}

@@ -1,0 +1,11 @@
+package bench
+
+import "time"
+
+// usage is what a process has used since it began.
+type usage struct {
+	CPU time.Duration `json:"cpu"` // user and system
+	// Peak is the most memory it ever had resident, in octets; 0 where the
+	// system doesn't say.
+	Peak int64 `json:"peak"`
+}

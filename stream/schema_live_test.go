@@ -1,0 +1,235 @@
+package stream_test
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/walwire/walwire/internal/apptest"
+)
+
+// altered is a server of two tables: items, which a test alters, and others,
+// whose client must not notice.
+type altered struct {
+	*apptest.Server
+	log    *lockedBuffer
+	other  *apptest.Client
+	others *apptest.Query
+	n      int
+}
+
+// lockedBuffer takes a log.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) count(what string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Count(b.text.String(), what)
+}
+
+func (b *lockedBuffer) tail() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	text := b.text.String()
+	return text[max(0, len(text)-4000):]
+}
+
+const othersSQL = `
+CREATE TABLE others (id int PRIMARY KEY, company int NOT NULL, v int NOT NULL);
+ALTER TABLE others REPLICA IDENTITY FULL;
+ALTER PUBLICATION walwire ADD TABLE others;
+INSERT INTO others VALUES (1, 1, 0);`
+
+const othersConfig = `  others: {table: public.others, company: company, roles: {owner: {rows: true, columns: "*"}}}
+`
+
+// startAltered runs with more SQL and more tables in the configuration.
+func startAltered(t *testing.T, sql, config string) *altered {
+	t.Helper()
+	log := new(lockedBuffer)
+	s := apptest.Start(t, apptest.Options{
+		Schema: itemsSchema + othersSQL + sql, Config: config + othersConfig,
+		Tables: []pgx.Identifier{{"public", "items"}, {"public", "others"}},
+		Log:    slog.New(slog.NewTextHandler(log, nil)),
+	})
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(log.tail())
+		}
+	})
+	a := &altered{Server: s, log: log, other: s.Connect(s.Owner("1"))}
+	a.others = a.other.Open(1, `{"table":"others"}`)
+	return a
+}
+
+// step alters items, writes to it and to the other table, whose client must
+// get exactly that.
+func (a *altered) step(t *testing.T, sql string) {
+	t.Helper()
+	a.Exec(sql)
+	a.Exec(`UPDATE others SET v = v + 1`)
+	mustFrame(t, a.other.Read(), 0, 1, 0)
+	mustShow(t, a.Server, a.others, `SELECT id::text, v::text FROM others`)
+}
+
+// Live queries go on exact while their table is altered; those whose columns
+// are gone end with a reason.
+func TestAlterTable(t *testing.T) {
+	a := startAltered(t, "", itemsConfig)
+	c := a.Connect(a.Owner("1"))
+	all := c.Open(1, `{"table":"items"}`)
+	narrow := c.Open(2, `{"table":"items","columns":["v"]}`)
+	filtered := c.Open(3, `{"table":"items","where":[["note","==",""]]}`)
+	const now = `SELECT id::text, v::text FROM items WHERE company = 1`
+	mustAll := func(t *testing.T, queries ...*apptest.Query) {
+		t.Helper()
+		a.Wait(c)
+		for _, q := range queries {
+			if q.Err != nil {
+				t.Fatalf("ended: %s", q.Err.Raw)
+			}
+			mustShow(t, a.Server, q, now)
+		}
+	}
+	for _, sql := range []string{
+		`ALTER TABLE items ADD COLUMN extra int DEFAULT 5; UPDATE items SET v = v + 1 WHERE id < 10`,
+		`BEGIN; UPDATE items SET v = v + 1 WHERE id < 10; ALTER TABLE items ALTER v TYPE bigint; UPDATE items SET v = v + 1 WHERE id < 20; COMMIT`,
+		`ALTER TABLE items DROP COLUMN extra; UPDATE items SET v = v + 1 WHERE id < 10`,
+		`ALTER TABLE items ALTER v TYPE numeric(10, 1); UPDATE items SET v = v + 0.5 WHERE id < 10`,
+		`ALTER TABLE items ALTER v TYPE int; INSERT INTO items VALUES (500, 1, 3)`,
+		`ALTER TABLE items ADD COLUMN w int; ALTER TABLE items DROP COLUMN w; DELETE FROM items WHERE id = 500`,
+		`BEGIN; ALTER TABLE items RENAME COLUMN v TO w; ALTER TABLE items RENAME COLUMN w TO v; UPDATE items SET v = v + 1 WHERE id < 10; COMMIT`,
+		`TRUNCATE items; INSERT INTO items SELECT g, 1 + g % 2, g FROM generate_series(1, 50) g`,
+	} {
+		a.step(t, sql)
+		mustAll(t, all, narrow, filtered)
+	}
+	a.step(t, `ALTER TABLE items RENAME COLUMN note TO remark; UPDATE items SET v = v + 1 WHERE id < 10`)
+	mustAll(t, all, narrow)
+	if e := filtered.Err; e == nil || e.Code != "failed-precondition" || !strings.Contains(e.Message, "note") {
+		t.Errorf("the query whose column is gone: %v", e)
+	}
+	if row := anyRow(all); row["remark"] == nil {
+		t.Errorf("rows are %v", row)
+	}
+	a.step(t, `ALTER TABLE items DROP COLUMN v; UPDATE items SET remark = 'x' WHERE id < 10`)
+	a.Wait(c)
+	if e := narrow.Err; e == nil || e.Code != "failed-precondition" {
+		t.Errorf("the query whose column is gone: %v", e)
+	}
+	if all.Err != nil {
+		t.Errorf("the query of all columns ended: %s", all.Err.Raw)
+	}
+}
+
+func anyRow(q *apptest.Query) apptest.Row {
+	for _, r := range q.Rows {
+		return r
+	}
+	return nil
+}
+
+// A table that no longer fits its mapping stops being served, and only it; once
+// mended it is served again.
+func TestTableBreaks(t *testing.T) {
+	config := strings.Replace(itemsConfig, `columns: "*"`, `columns: [v, note]`, 1)
+	a := startAltered(t, "", config)
+	c := a.Connect(a.Owner("1"))
+	items := c.Open(1, `{"table":"items","columns":["v"]}`)
+	for range 2 {
+		a.step(t, `ALTER TABLE items RENAME COLUMN note TO remark; UPDATE items SET v = v + 1`)
+		a.Wait(c)
+		if e := items.Err; e == nil || e.Code != "failed-precondition" {
+			t.Fatalf("the query of the broken table: %v", e)
+		}
+		c.Subscribe(2, `{"table":"items","columns":["v"]}`)
+		mustRefuse(t, c, 2, "failed-precondition", "items")
+		if status, answer := call(t, "GET", a.URL()+"/readyz", "", ""); status != 503 {
+			t.Errorf("/readyz: HTTP %d %v", status, answer)
+		}
+		a.step(t, `ALTER TABLE items RENAME COLUMN remark TO note; UPDATE items SET v = v + 1`)
+		a.Wait(c)
+		c.Forget(1)
+		items = c.Open(1, `{"table":"items","columns":["v"]}`)
+		mustShow(t, a.Server, items, `SELECT id::text, v::text FROM items WHERE company = 1`)
+		a.step(t, `UPDATE items SET v = v + 1`)
+		a.Wait(c)
+		mustShow(t, a.Server, items, `SELECT id::text, v::text FROM items WHERE company = 1`)
+		if status, answer := call(t, "GET", a.URL()+"/readyz", "", ""); status != 200 {
+			t.Errorf("/readyz: HTTP %d %v", status, answer)
+		}
+	}
+}
+
+// A table that says who the users are and breaks takes only itself along.
+func TestUserTableBreaks(t *testing.T) {
+	config := strings.Replace(itemsConfig, "roles: roles}}", "roles: roles}, rows: [{table: items, match: {login: id}, attributes: {word: note}}]}", 1)
+	a := startAltered(t, `ALTER TABLE items ADD COLUMN login text;`, config)
+	a.step(t, `ALTER TABLE items RENAME COLUMN note TO remark; UPDATE items SET v = v + 1`)
+	a.step(t, `UPDATE items SET v = v + 1`)
+}
+
+// A mapped table is dropped, and made again.
+func TestDropTable(t *testing.T) {
+	a := startAltered(t, "", itemsConfig)
+	c := a.Connect(a.Owner("1"))
+	c.Open(1, `{"table":"items"}`)
+	a.step(t, `DROP TABLE items`)
+	c.Subscribe(2, `{"table":"items","where":[["v","==",0]]}`)
+	for ended := 0; ended < 2; ended++ {
+		if f := c.Read(); f.Type != "error" || f.Code != "failed-precondition" || f.ID == 0 {
+			t.Fatalf("got %s", f.Raw)
+		}
+	}
+	role := strings.Split(strings.TrimPrefix(a.Config.DatabaseURL.Reveal(), "postgres://"), ":")[0]
+	a.step(t, `CREATE TABLE items (id int PRIMARY KEY, company int NOT NULL, v int NOT NULL, note text);
+		ALTER TABLE items REPLICA IDENTITY FULL; ALTER PUBLICATION walwire ADD TABLE items; GRANT SELECT ON items TO `+role+`;
+		INSERT INTO items VALUES (1, 1, 7, 'new')`)
+	a.Wait(c)
+	c.Forget(1)
+	q := c.Open(1, `{"table":"items"}`)
+	a.step(t, `UPDATE items SET v = v + 1`)
+	a.Wait(c)
+	mustShow(t, a.Server, q, `SELECT id::text, v::text FROM items WHERE company = 1`)
+}
+
+// After the schema was read again, connections whose rights come from a row of a
+// table that stayed as it was are still accepted.
+func TestConnectAfterSchemaChange(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{})
+	s.Exec(seed)
+	insert(s, 1, companyA, ann, cat, "confirmed")
+	s.Exec(`ALTER TABLE appointments ALTER COLUMN notes TYPE varchar`)
+	insert(s, 2, companyA, ann, cat, "confirmed")
+	s.Wait(s.Connect(s.Owner(companyB)))
+	staff := s.Connect(s.Token(apptest.Claims{"sub": "ann", "company_id": companyA, "roles": []string{"staff"}}))
+	if q := staff.Open(1, `{"table":"appointments"}`); len(q.Rows) != 2 {
+		t.Fatalf("%d rows, want 2", len(q.Rows))
+	}
+}
+
+// Tables that nobody mapped may be in the publication: their changes don't make
+// the schema be read over and over.
+func TestForeignTables(t *testing.T) {
+	a := startAltered(t, `
+CREATE TABLE f1 (id int PRIMARY KEY); CREATE TABLE f2 (id int PRIMARY KEY); ALTER PUBLICATION walwire ADD TABLE f1, f2;`, itemsConfig)
+	for range 30 {
+		a.step(t, `INSERT INTO f1 SELECT coalesce(max(id), 0) + 1 FROM f1; INSERT INTO f2 SELECT coalesce(max(id), 0) + 1 FROM f2`)
+	}
+	if n := a.log.count("reading the schema again"); n > 4 {
+		t.Errorf("the schema was read %d times for two tables that are not mapped", n)
+	}
+}
