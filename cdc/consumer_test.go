@@ -94,19 +94,7 @@ func TestConsumerOrder(t *testing.T) {
 			}
 		})
 	}
-	written := make(chan struct{})
-	go func() {
-		wg.Wait()
-		close(written)
-	}()
-	f.until(t, "the writers", func() bool {
-		select {
-		case <-written:
-			return true
-		default:
-			return false
-		}
-	})
+	wg.Wait()
 	f.reach(t, b.now(t))
 	got, want := f.words(), secondOpinion(t, b, second)
 	if len(got) < writers*each/2 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -19,6 +20,11 @@ const (
 	awaitPace = time.Millisecond
 	// defaultSilence is the bound on silence where wal_sender_timeout is off.
 	defaultSilence = 3 * time.Minute
+	// shutdownAsks is how many times within shutdownWindow a server asks for a
+	// status only when it shuts down. Otherwise it does so after half of
+	// wal_sender_timeout without one.
+	shutdownAsks   = 10
+	shutdownWindow = time.Second
 )
 
 // replication is one started stream. Its goroutine reads the socket and sends
@@ -29,6 +35,8 @@ type replication struct {
 	interval time.Duration // between two status messages
 	silence  time.Duration // longer than this without a byte is a dead connection
 
+	letGo atomic.Bool // the connection is to be dropped
+
 	assembly
 	messages uint64
 	// messagesSeen is messages when the clock was last looked at: housekeeping
@@ -37,6 +45,9 @@ type replication struct {
 	lastHeard    time.Time
 	lastStatus   time.Time
 	lastAsked    time.Time
+
+	asks      int // for a status, by the server, since asksSince
+	asksSince time.Time
 }
 
 func newReplication(c *Consumer, conn *pgconn.PgConn, senderTimeout time.Duration) *replication {
@@ -100,6 +111,9 @@ func (r *replication) receive(ctx context.Context) (pgproto3.BackendMessage, err
 
 // housekeep sends what is due and sets the next read deadline.
 func (r *replication) housekeep(ctx context.Context) error {
+	if r.letGo.Load() {
+		return errors.New("the connection was let go, since PostgreSQL is being shut down")
+	}
 	now := time.Now()
 	if r.messages != r.messagesSeen {
 		r.messagesSeen, r.lastHeard = r.messages, now
@@ -122,7 +136,7 @@ func (r *replication) housekeep(ctx context.Context) error {
 		return fmt.Errorf("set read deadline: %w", err)
 	}
 	// An interrupt before the new deadline was set would be lost.
-	if ctx.Err() != nil || !waiting && LSN(r.want.Load()) > r.handled {
+	if ctx.Err() != nil || r.letGo.Load() || !waiting && LSN(r.want.Load()) > r.handled {
 		r.interrupt()
 	}
 	return nil
@@ -215,8 +229,23 @@ func (r *replication) keepalive(end LSN, reply bool) error {
 		r.reach(end)
 		r.feed.progress(end)
 	}
-	if reply {
-		return r.sendStatus(false)
+	if !reply {
+		return nil
 	}
-	return nil
+	if r.shuttingDown(time.Now()) {
+		return errors.New("the server is shutting down")
+	}
+	return r.sendStatus(false)
+}
+
+// shuttingDown notices from the server's asking that it wants to end. It waits
+// until everything is acknowledged and asks again at every answer; but what is
+// acknowledged can wait for things that a server on its way down no longer does.
+// The connection is let go then: PostgreSQL keeps the WAL, so nothing is lost.
+func (r *replication) shuttingDown(now time.Time) bool {
+	if now.Sub(r.asksSince) > shutdownWindow {
+		r.asks, r.asksSince = 0, now
+	}
+	r.asks++
+	return r.asks >= shutdownAsks
 }

@@ -83,6 +83,27 @@ func TestReplicationTimes(t *testing.T) {
 	}
 }
 
+// A server that shuts down asks for a status at every answer; one that is well
+// does so now and then.
+func TestShuttingDown(t *testing.T) {
+	start := time.Now()
+	ask := func(pause time.Duration) (asks int) {
+		r := testReplication(t)
+		for asks = 1; asks <= 1000; asks++ {
+			if r.shuttingDown(start.Add(time.Duration(asks) * pause)) {
+				break
+			}
+		}
+		return asks
+	}
+	if got := ask(10 * time.Millisecond); got != shutdownAsks {
+		t.Errorf("noticed at ask %d, want %d", got, shutdownAsks)
+	}
+	if got := ask(200 * time.Millisecond); got <= 1000 {
+		t.Errorf("five asks a second pass for a shutdown, at ask %d", got)
+	}
+}
+
 func TestBackoff(t *testing.T) {
 	const first, most = 50 * time.Millisecond, time.Second
 	for range 100 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // slotState is a row of pg_replication_slots as far as resuming depends on it.
@@ -20,6 +21,19 @@ type slotState struct {
 	activePID uint32
 	confirmed LSN
 	walStatus string
+}
+
+// whyEnded reads what a stream that has ended already had to say.
+func whyEnded(ctx context.Context, conn *pgconn.PgConn) error {
+	for {
+		msg, err := conn.ReceiveMessage(ctx)
+		if err != nil {
+			return err
+		}
+		if m, ok := msg.(*pgproto3.ErrorResponse); ok {
+			return explainSlot(pgconn.ErrorResponseToPgError(m))
+		}
+	}
 }
 
 // kind says what a slot is that is not pgoutput's.
@@ -159,7 +173,7 @@ func (c *Consumer) start(ctx context.Context, conn *pgconn.PgConn) (*replication
 		return nil, err
 	}
 	if slot == nil || slot.activePID != conn.PID() {
-		return nil, errors.New("the slot is not ours after start: another program took it")
+		return nil, fmt.Errorf("start replication: the slot is not ours any more: %w", whyEnded(ctx, conn))
 	}
 	if slot.confirmed > c.handled {
 		return nil, fmt.Errorf("%w: slot %q was moved to %s by another program, while walwire had handled %s; "+startAgain, ErrSlotLost, c.opts.Slot, slot.confirmed, c.handled)

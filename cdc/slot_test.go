@@ -215,6 +215,7 @@ func TestConsumerServerSettings(t *testing.T) {
 	t.Run("Standby", func(t *testing.T) {
 		primary := pgtest.New(t, nil)
 		b := newBenchIn(t, primary.URL())
+		testHeartbeatWithoutStandby(t, b, newTestSnapshotter(t, b, SnapshotterOptions{}))
 		standby := startStandby(t, primary)
 		b.opts.DatabaseURL = pgtest.WithDatabase(t, standby.Config().ConnString(), standby.Config().Database)
 		f := b.follow(t)

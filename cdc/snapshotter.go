@@ -82,7 +82,11 @@ const (
 	beginSQL = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 	// The snapshot is the transaction's first; F is read after it, so every
 	// commit that the snapshot sees lies below F.
-	positionSQL = "SELECT pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text, pg_is_in_recovery()"
+	// A standby has no such positions: asking it is an error.
+	positionSQL = `SELECT pg_current_snapshot()::text,
+		CASE WHEN pg_is_in_recovery() THEN '' ELSE pg_current_wal_insert_lsn()::text END,
+		CASE WHEN pg_is_in_recovery() THEN '' ELSE pg_current_wal_flush_lsn()::text END,
+		pg_is_in_recovery()`
 )
 
 // Read runs q in a snapshot of its own, in one round trip. The table is locked

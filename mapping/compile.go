@@ -46,6 +46,7 @@ func Compile(cfg *Config, tables map[string]TableInfo) (*Mapping, error) {
 			c.report(join("tables", t.Name)+".table", "table %s was not found in the database", t.Relation)
 		}
 	}
+	c.sameCompanies()
 	for i, row := range cfg.User.Rows {
 		if r := c.userRow(index("user.rows", i), row); r != nil {
 			c.mapping.userRows = append(c.mapping.userRows, r)
@@ -93,6 +94,35 @@ func (c *compiler) table(cfg TableConfig, info TableInfo) *Table {
 // isKey reports whether a table has a key, of columns that it has.
 func isKey(info TableInfo) bool {
 	return len(info.Key) > 0 && !slices.ContainsFunc(info.Key, func(i int) bool { return i < 0 || i >= len(info.Columns) })
+}
+
+// sameCompanies checks that all company columns write one company alike: a token
+// names it once for all tables.
+func (c *compiler) sameCompanies() {
+	var first *Table
+	for _, t := range c.mapping.tables {
+		cfg, _ := c.cfg.Table(t.Name)
+		if columnIndex(c.infos[t.Name], cfg.Company) < 0 {
+			continue // reported already
+		}
+		if first == nil {
+			first = t
+		}
+		if one, other := companyKind(t), companyKind(first); one != other {
+			c.report(join("tables", t.Name)+".company", "the company is %s here and %s in table %s: a token names one company for all tables, so give them columns of one kind",
+				one, other, first.Name)
+		}
+	}
+}
+
+func companyKind(t *Table) string {
+	switch t.Columns[t.Company].Type.Kind {
+	case pgvalue.KindInt, pgvalue.KindInt8:
+		return "an integer"
+	case pgvalue.KindUUID:
+		return "a uuid"
+	}
+	return "text"
 }
 
 // checkCompany refuses company columns whose values a token can't name exactly.

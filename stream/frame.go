@@ -31,6 +31,7 @@ type frames struct {
 	current       *update
 	section       string // open array, "" for none
 	items         int    // in the open array
+	filled        bool   // the frame holds an item
 	err           error
 }
 
@@ -63,7 +64,7 @@ func (f *frames) open() {
 		f.buf = append(f.buf, '"')
 	}
 	f.buf = append(f.buf, `,"subscriptions":[`...)
-	f.subscriptions = 0
+	f.subscriptions, f.filled = 0, false
 }
 
 // close ends the frame and emits it; more says that it continues.
@@ -82,6 +83,10 @@ func (f *frames) close(more bool) {
 }
 
 func (f *frames) update(u *update) {
+	if f.filled && len(f.buf) > f.maxBytes {
+		f.close(true)
+		f.open()
+	}
 	f.beginSubscription(u, true)
 	if u.snapshot {
 		f.beginSnapshot(u.head)
@@ -95,6 +100,7 @@ func (f *frames) update(u *update) {
 	case 1:
 		if text := u.entries[0].members(); len(f.buf)+len(text) <= f.maxBytes {
 			f.buf = append(f.buf, text...)
+			f.filled = true
 			break
 		}
 		f.ops(u.entries[0].ops)
@@ -167,21 +173,21 @@ func (f *frames) endSection() {
 }
 
 func (f *frames) item(section string, data []byte) {
-	if f.section != section {
-		f.endSection()
-		f.beginSection(section)
-	}
-	if f.items > 0 && len(f.buf)+len(data) > f.maxBytes {
+	if f.filled && len(f.buf)+len(data) > f.maxBytes {
 		u := f.current
 		f.close(true)
 		f.open()
 		f.beginSubscription(u, false)
+	}
+	if f.section != section {
+		f.endSection()
 		f.beginSection(section)
 	}
 	if f.items > 0 {
 		f.buf = append(f.buf, ',')
 	}
 	f.items++
+	f.filled = true
 	f.buf = append(f.buf, data...)
 }
 

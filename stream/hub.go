@@ -39,6 +39,8 @@ type Consumer interface {
 	// Await asks PostgreSQL to tell its progress until lsn is reached. It
 	// replaces what was awaited before.
 	Await(lsn cdc.LSN)
+	// LetGo drops the replication connection, to be made again.
+	LetGo()
 }
 
 // Hub takes the ordered feed apart by company. One goroutine, Run's, owns

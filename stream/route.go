@@ -80,6 +80,10 @@ func (h *Hub) split(tx *cdc.Transaction, find func(key []byte) *company, everyon
 			// the row as it is now.
 			everyone(func(co *company) { co.addReread(b.shape) })
 			continue
+		case c.Op == cdc.OpTruncate && len(b.shape.catalog.Leaves) > 1:
+			// Of one partition or several: only the database knows which rows are left.
+			everyone(func(co *company) { co.addReread(b.shape) })
+			continue
 		case c.Op == cdc.OpTruncate:
 			everyone(func(co *company) { co.add(rowChange{Change: c, binding: b}) })
 			continue

@@ -40,6 +40,7 @@ type session struct {
 
 	// The following are guarded by company.mu.
 	subscriptions []*subscription
+	rebasing      bool // the company has been asked to begin what is behind anew; the writer sets it
 	revoked       bool // the rights the session runs under are no longer those of its user
 
 	mu      sync.Mutex // protects following
@@ -175,14 +176,19 @@ func (s *session) collect() (cut, bool) {
 		return cut{}, false
 	}
 	out := cut{position: c.published, time: c.stamp}
+	behind := false
 	for _, sub := range s.subscriptions {
 		if sub.held {
 			return cut{}, false
 		}
-		if sub.attached && sub.next < sub.view.chain.first {
-			c.inbox.push(message{do: func() { c.rebase(sub) }}, 0)
-			return cut{}, false
+		behind = behind || sub.attached && sub.behind()
+	}
+	if behind {
+		if !s.rebasing {
+			s.rebasing = true
+			c.inbox.push(message{do: func() { c.rebase(s) }}, 0)
 		}
+		return cut{}, false
 	}
 	for _, sub := range s.subscriptions {
 		out.loading = out.loading || !sub.attached

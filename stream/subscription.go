@@ -170,18 +170,23 @@ func (c *company) hold(v *view) {
 	c.mu.Unlock()
 }
 
-// rebase starts a subscription anew whose chain has moved on without it.
-func (c *company) rebase(sub *subscription) {
-	v := sub.view
-	if v == nil || !v.live() {
-		return // its hand-off will release it
-	}
-	c.hub.Metrics.Resets.Inc()
+// rebase starts those of a session's subscriptions anew whose chains have moved on
+// without them, all at once.
+func (c *company) rebase(s *session) {
 	c.mu.Lock()
-	sub.base, sub.reset, sub.next = v.base(), sub.shown, v.chain.end()
+	s.rebasing = false
+	for _, sub := range s.subscriptions {
+		if sub.attached && !sub.held && sub.behind() {
+			c.hub.Metrics.Resets.Inc()
+			sub.base, sub.reset, sub.next = sub.view.base(), sub.shown, sub.view.chain.end()
+		}
+	}
 	c.mu.Unlock()
-	sub.session.kick()
+	s.kick()
 }
+
+// behind reports whether the chain has let go of what comes next. company.mu is held.
+func (sub *subscription) behind() bool { return sub.next < sub.view.chain.first }
 
 // unsubscribe ends a subscription; its view goes with the last.
 func (c *company) unsubscribe(sub *subscription) {
@@ -232,7 +237,9 @@ func (c *company) rebind(sub *subscription, broken *Error) {
 	}
 	q, err := (*query)(nil), broken
 	if broken == nil {
-		q, err = sub.query.compile(c.served)
+		if q, err = sub.query.compile(c.served); err != nil {
+			err = errorf(CodeFailedPrecondition, "the table has changed its columns: %s", err.Message)
+		}
 	}
 	c.unsubscribe(sub)
 	if err != nil {

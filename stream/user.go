@@ -100,6 +100,7 @@ func (v verbatim) Column(i int) (text []byte, null bool) {
 }
 
 // companyOf gives the hub's name of the principal's company: as the WAL prints it.
+// All tables' company columns are of one kind.
 func (s *Server) companyOf(p *auth.Principal) string {
 	for _, sh := range s.hub.serving().shapes {
 		if param, err := sh.columns[sh.company].Type.Parse(p.Company); err == nil {

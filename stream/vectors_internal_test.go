@@ -212,7 +212,7 @@ var scripts = map[string]func(t *testing.T) *script{
 			column("nul", "text", pgvalue.KindText, nil),
 		}, 0)
 		s.write(0x10, 0, s.snapshot(1, false, s.row(1, "t", -5, 7, "9007199254740993", "12.50", "NaN", "1.5", "-Infinity", "x", "a  ", "6f1c0000-0000-0000-0000-000000000001",
-			"2026-03-01", "2026-03-01 09:00:00.5", "2026-03-01 09:00:00+00", "infinity", "09:00:00", "P1DT2H", `\x0001ff`, `{ "a" : [1, null] }`, "7", `{a,NULL,"c,d"}`, "{{1,2},{3,4}}", nil)))
+			"2026-03-01", "2026-03-01 09:00:00.5", "2026-03-01 09:00:00+00", "infinity", "09:00:00", "P1DT2H", `\x0001ff`, `{"a":[1,null]}`, "7", `{a,NULL,"c,d"}`, "{{1,2},{3,4}}", nil)))
 		return s
 	},
 	"error-subscription": func(t *testing.T) *script {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -177,42 +178,52 @@ func (a *App) loadSchema(ctx context.Context, q cdc.CatalogQuerier) (*stream.Sch
 	return a.partial(schema, infos)
 }
 
-// partial compiles what does not fit as a whole: first each table by itself, to
-// find those that don't, then the rest together.
+// partial compiles what does not fit as a whole: the tables that say who users
+// are first, without which nothing can be served, then each of the others beside them.
 func (a *App) partial(schema *stream.Schema, infos map[string]mapping.TableInfo) (*stream.Schema, error) {
 	rest := *a.cfg
 	rest.Tables = nil
 	for _, t := range a.cfg.Tables {
-		if schema.Broken[t.Name] != nil {
+		if !a.tellsUsers(t.Name) {
 			continue
 		}
-		alone := *a.cfg
-		alone.Tables, alone.User.Rows = []mapping.TableConfig{t}, nil
-		if _, err := mapping.Compile(&alone, infos); err != nil {
+		if broken := schema.Broken[t.Name]; broken != nil {
+			return a.nothing(schema, broken)
+		}
+		rest.Tables = append(rest.Tables, t)
+	}
+	if _, err := mapping.Compile(&rest, infos); err != nil {
+		return a.nothing(schema, err)
+	}
+	users := rest.Tables
+	for _, t := range a.cfg.Tables {
+		if schema.Broken[t.Name] != nil || a.tellsUsers(t.Name) {
+			continue
+		}
+		beside := rest
+		beside.Tables = append(slices.Clone(users), t)
+		if _, err := mapping.Compile(&beside, infos); err != nil {
 			schema.Broken[t.Name] = err
 			delete(schema.Tables, t.Name)
 			continue
 		}
 		rest.Tables = append(rest.Tables, t)
 	}
-	for _, row := range a.cfg.User.Rows {
-		if schema.Broken[row.Table] != nil {
-			// Nobody's rights are known: nothing can be served.
-			return a.nothing(schema, row.Table)
-		}
-	}
 	var err error
-	if schema.Mapping, err = mapping.Compile(&rest, infos); err != nil {
-		return nil, err
-	}
-	return schema, nil
+	schema.Mapping, err = mapping.Compile(&rest, infos)
+	return schema, err
 }
 
-// nothing is the schema while the table that says who users are does not fit.
-func (a *App) nothing(schema *stream.Schema, users string) (*stream.Schema, error) {
+// tellsUsers reports whether the configuration looks users up in the table.
+func (a *App) tellsUsers(table string) bool {
+	return slices.ContainsFunc(a.cfg.User.Rows, func(r mapping.UserRowConfig) bool { return r.Table == table })
+}
+
+// nothing is the schema while nobody's rights can be known.
+func (a *App) nothing(schema *stream.Schema, cause error) (*stream.Schema, error) {
 	for _, t := range a.cfg.Tables {
 		if schema.Broken[t.Name] == nil {
-			schema.Broken[t.Name] = fmt.Errorf("table %s, which says who users are, can't be served: %w", users, schema.Broken[users])
+			schema.Broken[t.Name] = fmt.Errorf("what says who users are can't be read: %w", cause)
 		}
 	}
 	clear(schema.Tables)

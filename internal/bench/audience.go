@@ -16,6 +16,9 @@ const (
 	// dialing is how many subscribers connect at the same time.
 	dialing  = 32
 	tokenTTL = time.Hour
+	// settleTime bounds the wait for the answer that all has been delivered; it
+	// is as long as the reference configuration lets a client wait.
+	settleTime = 30 * time.Second
 )
 
 // audience are the connected subscribers, one for each live query. One
@@ -98,14 +101,18 @@ func (a *audience) await(ctx context.Context, stall time.Duration) (complete boo
 // settle returns when everything up to the position lsn has been delivered to
 // everybody, so that what would come twice has come.
 func (a *audience) settle(ctx context.Context, lsn string) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
 	for _, s := range a.subscribers {
-		if err := s.send(ctx, `{"type":"wait","id":1,"lsn":%q,"timeout_ms":30000}`, lsn); err != nil {
+		if err := s.send(ctx, `{"type":"wait","id":1,"lsn":%q,"timeout_ms":%d}`, lsn, settleTime.Milliseconds()); err != nil {
 			return err
 		}
 	}
-	for _, s := range a.subscribers {
+	for q, s := range a.subscribers {
 		select {
 		case <-s.waited:
+		case <-ctx.Done():
+			return fmt.Errorf("subscriber %d waits for the end of the WAL: %w", q, ctx.Err())
 		case <-a.ctx.Done():
 			return errors.Join(ctx.Err(), a.close())
 		}
