@@ -24,6 +24,18 @@
 // is (Acknowledge): no commit before it is known to be visible. After a lost
 // connection the stream goes on behind the last transaction handed over.
 //
+// A server that shuts down waits until everything is acknowledged. What is acknowledged
+// can wait in turn for what only a running server can tell, so the Consumer lets go of
+// a server that keeps asking, and connects again.
+//
+// # What ends the Consumer
+//
+// Lost connections, refused logins, a slot in use and a standby are tried again, with
+// backoff. A slot that another program moved, dropped or let go stale (ErrSlotLost), a
+// missing publication or right, and bytes that can't be followed need the operator
+// (IsFatal). A start is never asked for without its publication: PostgreSQL would notice
+// only at the first change.
+//
 // # Goroutines
 //
 // Consumer.Run is one goroutine; it owns the replication connection, reads it and

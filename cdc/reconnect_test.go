@@ -153,7 +153,7 @@ func TestConsumerSilentPeer(t *testing.T) {
 	f.connected(t)
 	b.exec(t, "INSERT INTO t VALUES (1, 'heard')")
 	f.reach(t, b.now(t))
-	relay.silence(false)
+	relay.silence()
 	b.exec(t, "INSERT INTO t VALUES (2, 'not heard at first')")
 	before := relay.accepted()
 	f.until(t, "the row", func() bool { return len(f.words()) == 2 })
@@ -165,19 +165,31 @@ func TestConsumerSilentPeer(t *testing.T) {
 	}
 }
 
-// A server that accepts the connection and then says nothing must not be waited
-// for without end.
-func TestConsumerSilentFromTheStart(t *testing.T) {
+// The same where the stream never said a word and nobody awaits anything.
+func TestConsumerSilentStream(t *testing.T) {
 	b := newBench(t)
-	relay, through := newSilentRelay(t, b.opts.DatabaseURL+"&connect_timeout=1")
+	relay, through := newSilentRelay(t, b.opts.DatabaseURL)
 	b.opts.DatabaseURL = through
-	relay.silence(true)
+	f := b.follow(t, func(c *Consumer) { c.minSilence = 2 * time.Second })
+	f.connected(t)
+	relay.silence()
+	b.exec(t, "INSERT INTO t VALUES (1, 'a')")
+	f.until(t, "the row", func() bool { return len(f.words()) == 1 })
+}
+
+// A server that lets the consumer in and then answers nothing must not be waited
+// for without end.
+func TestConsumerSilentAnswer(t *testing.T) {
+	b := newBench(t)
+	relay, through := newSilentRelay(t, b.opts.DatabaseURL)
+	b.opts.DatabaseURL = through
+	relay.mute.Store(true)
 	f := b.follow(t, func(c *Consumer) { c.answerTimeout = time.Second })
 	await(t, "the first connection to be given up", func() bool { return relay.accepted() >= 2 })
 	if s := f.Status(); s.Connected || s.Fatal || s.Err == nil {
 		t.Errorf("status %+v", s)
 	}
-	relay.hear()
+	relay.mute.Store(false)
 	f.connected(t)
 }
 

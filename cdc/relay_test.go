@@ -16,8 +16,9 @@ type silentRelay struct {
 
 	mu    sync.Mutex // protects following
 	links []*relayLink
-	// deaf makes connections silent from their start.
-	deaf bool
+
+	// mute makes new connections go silent at their first query.
+	mute atomic.Bool
 }
 
 type relayLink struct {
@@ -64,11 +65,10 @@ func (r *silentRelay) accept(running *sync.WaitGroup) {
 		}
 		link := &relayLink{ends: [2]net.Conn{front, back}}
 		r.mu.Lock()
-		link.silent.Store(r.deaf)
 		r.links = append(r.links, link)
 		r.mu.Unlock()
-		running.Go(func() { link.forward(front, back) })
-		running.Go(func() { link.forward(back, front) })
+		running.Go(func() { link.forward(front, back, &r.mute) })
+		running.Go(func() { link.forward(back, front, new(atomic.Bool)) })
 	}
 }
 
@@ -80,10 +80,13 @@ func (l *relayLink) close() {
 
 // forward goes on reading where the link is silent, so that nobody notices. A
 // silent link does not even say that its other end is gone.
-func (l *relayLink) forward(from, to net.Conn) {
+func (l *relayLink) forward(from, to net.Conn, mute *atomic.Bool) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
+		if n > 0 && buf[0] == 'Q' && mute.Load() {
+			l.silent.Store(true)
+		}
 		if l.silent.Load() {
 			if err != nil {
 				return
@@ -100,20 +103,13 @@ func (l *relayLink) forward(from, to net.Conn) {
 	}
 }
 
-// silence silences the present connections, and those to come where deaf is set.
-func (r *silentRelay) silence(deaf bool) {
+// silence silences the present connections.
+func (r *silentRelay) silence() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.deaf = deaf
 	for _, link := range r.links {
 		link.silent.Store(true)
 	}
-}
-
-func (r *silentRelay) hear() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.deaf = false
 }
 
 func (r *silentRelay) accepted() int {

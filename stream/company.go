@@ -13,7 +13,7 @@ const (
 	// publishOps bounds what is collected before it is published.
 	publishOps = 20_000
 	// maxPatience bounds how long what was applied waits for more.
-	maxPatience = 100 * time.Millisecond
+	maxPatience = 500 * time.Millisecond
 	// lagTolerated is the lag below which nothing waits.
 	lagTolerated = 20 * time.Millisecond
 )
@@ -136,7 +136,7 @@ func (c *company) run() {
 }
 
 // due is how long what was applied may still wait for more to travel in the same
-// frames: a quarter of the time by which the stream is behind its writers anyway,
+// frames: an eighth of the time by which the stream is behind its writers anyway,
 // so nothing while it keeps up. Frames are what costs: without this a server that catches up
 // wakes every client for every commit and stays behind.
 func (c *company) due() time.Duration {
@@ -144,7 +144,7 @@ func (c *company) due() time.Duration {
 	if lag < lagTolerated {
 		return 0
 	}
-	return min(lag/4, maxPatience) - time.Since(c.publishedAt)
+	return min(lag/8, maxPatience) - time.Since(c.publishedAt)
 }
 
 // call runs fn in the company's goroutine and waits for it: a client that asks
