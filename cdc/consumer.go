@@ -100,15 +100,6 @@ func (c *Consumer) Await(lsn LSN) {
 	}
 }
 
-// LetGo drops the replication connection; Run makes it again, with backoff. Safe
-// for concurrent use.
-func (c *Consumer) LetGo() {
-	if r := c.wake.Load(); r != nil {
-		r.letGo.Store(true)
-		r.interrupt()
-	}
-}
-
 // Run reads until ctx ends or an error needs the operator (see IsFatal). Lost
 // connections are made again with backoff; nothing is lost or doubled by that.
 func (c *Consumer) Run(ctx context.Context) error {

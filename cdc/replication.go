@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -34,8 +33,6 @@ type replication struct {
 	conn     *pgconn.PgConn
 	interval time.Duration // between two status messages
 	silence  time.Duration // longer than this without a byte is a dead connection
-
-	letGo atomic.Bool // the connection is to be dropped
 
 	assembly
 	messages uint64
@@ -111,9 +108,6 @@ func (r *replication) receive(ctx context.Context) (pgproto3.BackendMessage, err
 
 // housekeep sends what is due and sets the next read deadline.
 func (r *replication) housekeep(ctx context.Context) error {
-	if r.letGo.Load() {
-		return errors.New("the connection was let go, since PostgreSQL is being shut down")
-	}
 	now := time.Now()
 	if r.messages != r.messagesSeen {
 		r.messagesSeen, r.lastHeard = r.messages, now
@@ -136,7 +130,7 @@ func (r *replication) housekeep(ctx context.Context) error {
 		return fmt.Errorf("set read deadline: %w", err)
 	}
 	// An interrupt before the new deadline was set would be lost.
-	if ctx.Err() != nil || r.letGo.Load() || !waiting && LSN(r.want.Load()) > r.handled {
+	if ctx.Err() != nil || !waiting && LSN(r.want.Load()) > r.handled {
 		r.interrupt()
 	}
 	return nil

@@ -14,19 +14,30 @@ import (
 // SnapshotterOptions bounds what snapshots may take from the database.
 type SnapshotterOptions struct {
 	DatabaseURL string
-	// Connections is how many snapshots run at once. Zero means 4.
+	// Connections is how many snapshots run at once, beside urgentConnections for
+	// what must not wait behind them. Zero means 4.
 	Connections int
 	// StatementTimeout bounds one SELECT. Zero means 60 s.
 	StatementTimeout time.Duration
-	// LockTimeout bounds the wait for a table that an ALTER holds. Zero means 10 s.
+	// LockTimeout bounds the wait for a table that an ALTER holds, which takes up a
+	// connection: who wants the snapshot tries again. Zero means 250 ms.
 	LockTimeout time.Duration
 }
 
 // Snapshotter reads tables so that the rows can be joined exactly to the stream.
 type Snapshotter struct {
-	pool *pgxpool.Pool
-	opts SnapshotterOptions
+	pool   *pgxpool.Pool
+	urgent *pgxpool.Pool
+	opts   SnapshotterOptions
 }
+
+// urgentConnections is how many connections are kept for heartbeats, visibility,
+// the catalogue and urgent snapshots.
+const urgentConnections = 2
+
+// ErrUnwanted is returned for a snapshot that nobody wanted any more when it was
+// its turn.
+var ErrUnwanted = errors.New("snapshot no longer wanted")
 
 // Select is one query of a snapshot.
 type Select struct {
@@ -37,6 +48,11 @@ type Select struct {
 	// Types are the type OIDs that the result columns must have; a difference is
 	// ErrShapeChanged.
 	Types []uint32
+	// Urgent does not wait behind other snapshots.
+	Urgent bool
+	// Unwanted is asked when it is the snapshot's turn; nil: it is wanted. Safe for
+	// concurrent use.
+	Unwanted func() bool
 	// Row gets each row, text format, nil for NULL, valid during the call only.
 	Row func(values [][]byte) error
 }
@@ -50,7 +66,7 @@ func NewSnapshotter(ctx context.Context, opts SnapshotterOptions) (*Snapshotter,
 		opts.StatementTimeout = time.Minute
 	}
 	if opts.LockTimeout == 0 {
-		opts.LockTimeout = 10 * time.Second
+		opts.LockTimeout = 250 * time.Millisecond
 	}
 	conn, err := connectConfig(opts.DatabaseURL)
 	if err != nil {
@@ -64,19 +80,28 @@ func NewSnapshotter(ctx context.Context, opts SnapshotterOptions) (*Snapshotter,
 	cfg.ConnConfig.Config.ConnectTimeout = conn.ConnectTimeout
 	cfg.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(opts.StatementTimeout.Milliseconds())
 	cfg.ConnConfig.RuntimeParams["lock_timeout"] = fmt.Sprint(opts.LockTimeout.Milliseconds())
-	cfg.MaxConns = int32(opts.Connections)
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("open snapshot pool: %w", err)
+	s := &Snapshotter{opts: opts}
+	for _, p := range []struct {
+		pool        **pgxpool.Pool
+		connections int
+	}{{&s.pool, opts.Connections}, {&s.urgent, urgentConnections}} {
+		one := cfg.Copy()
+		one.MaxConns = int32(p.connections)
+		if *p.pool, err = pgxpool.NewWithConfig(ctx, one); err != nil {
+			return nil, fmt.Errorf("open snapshot pool: %w", err)
+		}
 	}
-	return &Snapshotter{pool: pool, opts: opts}, nil
+	return s, nil
 }
 
 // Pool gives the connections to whoever reads the catalogue.
-func (s *Snapshotter) Pool() *pgxpool.Pool { return s.pool }
+func (s *Snapshotter) Pool() *pgxpool.Pool { return s.urgent }
 
 // Close waits for running snapshots and closes the connections.
-func (s *Snapshotter) Close() { s.pool.Close() }
+func (s *Snapshotter) Close() {
+	s.pool.Close()
+	s.urgent.Close()
+}
 
 const (
 	beginSQL = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -94,11 +119,18 @@ const (
 // between the two would leave the snapshot without rows. Flushes the WAL up to
 // the snapshot's position where it was not.
 func (s *Snapshotter) Read(ctx context.Context, q Select) (Snapshot, error) {
-	conn, err := s.pool.Acquire(ctx)
+	pool := s.pool
+	if q.Urgent {
+		pool = s.urgent
+	}
+	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("snapshot of %s: %w", q.Table, err)
 	}
 	defer conn.Release()
+	if q.Unwanted != nil && q.Unwanted() {
+		return Snapshot{}, ErrUnwanted
+	}
 	snap, flushed, err := s.read(ctx, conn.Conn().PgConn(), q)
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("snapshot of %s: %w", q.Table, err)
@@ -230,7 +262,7 @@ func textArgs(args []string) [][]byte {
 func (s *Snapshotter) Visible(ctx context.Context) (Snapshot, error) {
 	var text, insert, flush string
 	var standby bool
-	if err := s.pool.QueryRow(ctx, positionSQL).Scan(&text, &insert, &flush, &standby); err != nil {
+	if err := s.urgent.QueryRow(ctx, positionSQL).Scan(&text, &insert, &flush, &standby); err != nil {
 		return Snapshot{}, fmt.Errorf("read snapshot: %w", err)
 	}
 	row := [][]byte{[]byte(text), []byte(insert), []byte(flush), []byte("f")}
@@ -244,7 +276,7 @@ func (s *Snapshotter) Visible(ctx context.Context) (Snapshot, error) {
 // Heartbeat writes a logical message, so that the WAL is flushed up to now and
 // the slot has something to move past.
 func (s *Snapshotter) Heartbeat(ctx context.Context) error {
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := s.urgent.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
 	}

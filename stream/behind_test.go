@@ -33,7 +33,7 @@ func TestBank(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := startTuned(t, tc.tuning)
 			begun := time.Now()
-			runBank(t, s, 400, func() error { return balance(s) })
+			runBank(t, s, 100, func() error { return balance(s) })
 			if err := balance(s); err != nil {
 				t.Error(err)
 			}

@@ -57,7 +57,6 @@ type noConsumer struct{}
 
 func (noConsumer) Acknowledge(cdc.LSN) {}
 func (noConsumer) Await(cdc.LSN)       {}
-func (noConsumer) LetGo()              {}
 
 const benchCompany = "00000000-0000-4000-8000-000000000001"
 

@@ -27,6 +27,7 @@ type company struct {
 	routing routing // the hub's
 	users   int     // sessions; the hub's
 	stop    bool
+	slots   chan struct{} // a place for each snapshot that may be read at once
 	log     *slog.Logger
 
 	served      *tables
@@ -62,6 +63,7 @@ func newCompany(h *Hub, id string) *company {
 		hub:      h,
 		id:       id,
 		inbox:    inbox{ready: make(chan struct{}, 1)},
+		slots:    make(chan struct{}, max(h.Connections-1, 1)),
 		log:      h.Log.With("company", id),
 		served:   h.tables(),
 		tables:   make(map[*shape]*table),

@@ -143,7 +143,12 @@ func (s *session) subscribe(r *request) {
 		s.refuse(errorAnswer{ID: r.ID}, err)
 		return
 	}
-	sub := &subscription{id: r.ID, session: s, query: q}
+	select { // not faster than its snapshots are read, wanted or not
+	case s.reading <- struct{}{}:
+	case <-s.server.hub.done:
+		return
+	}
+	sub := &subscription{id: r.ID, session: s, query: q, read: func() { <-s.reading }}
 	s.mu.Lock()
 	s.byID[r.ID] = sub
 	s.mu.Unlock()
@@ -195,7 +200,7 @@ func (s *session) wait(r *request) *Error {
 	if full {
 		return errorf(CodeResourceExhausted, "the connection has %d waits already", maxWaits)
 	}
-	s.server.hub.awaitCompany(s.company, lsn, timeout, s.kick)
+	s.server.hub.awaitCompany(s.company, lsn, timeout, s.gone, s.kick)
 	return nil
 }
 
@@ -267,13 +272,13 @@ func (s *session) takeWaits(position cdc.LSN, asked uint64) []*wait {
 }
 
 // awaitCompany calls fn once the company has published lsn.
-func (h *Hub) awaitCompany(c *company, lsn cdc.LSN, patience time.Duration, fn func()) {
-	h.post(func() { h.awaitCompanyHere(c, lsn, patience, fn) })
+func (h *Hub) awaitCompany(c *company, lsn cdc.LSN, patience time.Duration, gone func() bool, fn func()) {
+	h.post(func() { h.awaitCompanyHere(c, lsn, patience, gone, fn) })
 }
 
 // awaitCompanyHere is awaitCompany in the hub's goroutine.
-func (h *Hub) awaitCompanyHere(c *company, lsn cdc.LSN, patience time.Duration, fn func()) {
-	h.await(lsn, patience, func(position cdc.LSN) {
+func (h *Hub) awaitCompanyHere(c *company, lsn cdc.LSN, patience time.Duration, gone func() bool, fn func()) {
+	h.await(lsn, patience, gone, func(position cdc.LSN) {
 		h.deliver(c)
 		c.inbox.push(message{do: func() {
 			c.reached(position)

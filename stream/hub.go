@@ -22,6 +22,16 @@ type Options struct {
 	// again when the stream shows that a table has changed its columns.
 	LoadSchema func(ctx context.Context) (*Schema, error)
 
+	// Fingerprints sums up the catalogue of the mapped tables. It is asked every
+	// CatalogInterval: what it shows may have changed rows without a change in the
+	// stream. nil: not asked.
+	Fingerprints func(ctx context.Context) (map[cdc.TableName]cdc.Fingerprint, error)
+	// CatalogInterval is 2 s when zero.
+	CatalogInterval time.Duration
+
+	// Connections is the Snapshotter's: one company takes at most all but one.
+	// Zero means 4.
+	Connections  int
 	ChainBytes   int // log of one view; zero means 1 MiB
 	InboxBytes   int // unprocessed changes of one company; zero means 64 MiB
 	RowsPerQuery int // rows one live query may hold; zero means 100,000
@@ -39,8 +49,6 @@ type Consumer interface {
 	// Await asks PostgreSQL to tell its progress until lsn is reached. It
 	// replaces what was awaited before.
 	Await(lsn cdc.LSN)
-	// LetGo drops the replication connection, to be made again.
-	LetGo()
 }
 
 // Hub takes the ordered feed apart by company. One goroutine, Run's, owns
@@ -61,28 +69,37 @@ type Hub struct {
 	asked     map[*cdc.Relation]bool // unknown or stale, and the schema was read for it
 	broken    map[string]*Error      // tables that can't be served, by name
 	companies map[string]*company
-	touched   []*company // by the transaction being routed
+	touched   []*company       // by the transaction being routed
+	current   *cdc.Transaction // being routed, nil between
 
-	position cdc.LSN            // every commit below has been routed
-	unseen   []*cdc.Transaction // routed, and not yet shown visible by any snapshot
-	waiters  []waiter
-	visible  atomic.Pointer[cdc.Snapshot] // the latest snapshot known
-	visited  atomic.Uint64                // position, for readers elsewhere
-	lag      atomic.Int64                 // how far behind its writers the stream is, in microseconds
-	pending  atomic.Int64                 // len(unseen), for readers elsewhere
-	beating  bool                         // a heartbeat is under way
+	position   cdc.LSN            // every commit below has been routed
+	unseen     []*cdc.Transaction // routed, and not yet shown visible by any snapshot
+	waiters    []waiter
+	visible    atomic.Pointer[cdc.Snapshot] // the latest snapshot known
+	visited    atomic.Uint64                // position, for readers elsewhere
+	lag        atomic.Int64                 // how far behind its writers the stream is, in microseconds
+	pending    atomic.Int64                 // len(unseen), for readers elsewhere
+	beating    bool                         // a heartbeat is under way
+	lastBeat   time.Time
+	nearest    cdc.LSN   // no waiter waits for less
+	eagerUntil time.Time // the newest waiter is young until then
+	swept      time.Time // when the waiters were last looked through
 }
 
 type waiter struct {
 	lsn   cdc.LSN
 	since time.Time
-	until time.Time // zero: waits for ever
-	beat  time.Time // of the last heartbeat written for it
+	until time.Time   // zero: waits for ever
+	beat  time.Time   // of the last heartbeat written for it
+	gone  func() bool // nobody waits any more; nil: walwire itself waits
 	fn    func(position cdc.LSN)
 }
 
 // NewHub makes a hub. Run starts it.
 func NewHub(o Options) *Hub {
+	if o.Connections == 0 {
+		o.Connections = 4
+	}
 	if o.ChainBytes == 0 {
 		o.ChainBytes = 1 << 20
 	}
@@ -91,6 +108,9 @@ func NewHub(o Options) *Hub {
 	}
 	if o.RowsPerQuery == 0 {
 		o.RowsPerQuery = 100_000
+	}
+	if o.CatalogInterval == 0 {
+		o.CatalogInterval = 2 * time.Second
 	}
 	if o.VisibilityInterval == 0 {
 		o.VisibilityInterval = 250 * time.Millisecond
@@ -119,11 +139,16 @@ func (h *Hub) Run(ctx context.Context) error {
 		close(h.done)
 		h.group.Wait()
 	}()
+	known, err := h.fingerprints() // before the schema, so that no change lies between
+	if err != nil {
+		return err
+	}
 	schema, err := h.LoadSchema(ctx)
 	if err != nil {
 		return fmt.Errorf("load schema: %w", err)
 	}
 	h.adopt(schema)
+	h.group.Go(func() { h.watchCatalog(known) })
 	h.group.Go(h.watchVisibility)
 	close(h.running)
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -187,25 +212,30 @@ func (h *Hub) readiness() error {
 }
 
 // await calls fn, in the hub's goroutine, once every commit below lsn is routed,
-// or never when patience (zero: none) runs out first.
-func (h *Hub) await(lsn cdc.LSN, patience time.Duration, fn func(position cdc.LSN)) {
+// or never when patience (zero: none) runs out first or whoever waits is gone.
+func (h *Hub) await(lsn cdc.LSN, patience time.Duration, gone func() bool, fn func(position cdc.LSN)) {
 	if lsn <= h.position {
 		fn(h.position)
 		return
 	}
-	w := waiter{lsn: lsn, since: time.Now(), fn: fn}
+	w := waiter{lsn: lsn, since: time.Now(), gone: gone, fn: fn}
 	if patience > 0 {
 		w.until = w.since.Add(patience)
 	}
+	if len(h.waiters) == 0 || lsn < h.nearest {
+		h.nearest = lsn
+	}
 	h.waiters = append(h.waiters, w)
+	h.eagerUntil = w.since.Add(eager)
 	h.ask(w.since)
 }
 
 // release calls the waiters that the position has reached.
 func (h *Hub) release() {
-	if len(h.waiters) == 0 {
+	if len(h.waiters) == 0 || h.position < h.nearest {
 		return
 	}
+	h.nearest = ^cdc.LSN(0)
 	kept := h.waiters[:0]
 	var reached []waiter
 	for _, w := range h.waiters {
@@ -213,6 +243,7 @@ func (h *Hub) release() {
 			reached = append(reached, w)
 		} else {
 			kept = append(kept, w)
+			h.nearest = min(h.nearest, w.lsn)
 		}
 	}
 	clear(h.waiters[len(kept):])
@@ -230,6 +261,8 @@ const (
 	flushAfter = 5 * time.Millisecond
 	// flushAgain is the time to the next heartbeat for the same waiter.
 	flushAgain = time.Second
+	// beatPause is the least time between two heartbeats.
+	beatPause = 20 * time.Millisecond
 )
 
 // ask makes the consumer ask for keepalives for the newest waiters.
@@ -243,12 +276,24 @@ func (h *Hub) ask(now time.Time) {
 	h.Consumer.Await(want)
 }
 
-// nudge looks after the waiters: those out of patience go, and a heartbeat is
-// written for those whose WAL may not have been flushed yet.
+// nudge looks after the waiters: those out of patience, or gone, go, and a
+// heartbeat is written for those whose WAL may not have been flushed yet.
 func (h *Hub) nudge() {
 	now := time.Now()
-	h.waiters = slices.DeleteFunc(h.waiters, func(w waiter) bool { return !w.until.IsZero() && now.After(w.until) })
+	if now.After(h.eagerUntil) && now.Sub(h.swept) < eager {
+		return // only old waiters, looked at a moment ago
+	}
+	if now.Sub(h.swept) >= eager {
+		h.swept = now
+		h.waiters = slices.DeleteFunc(h.waiters, func(w waiter) bool {
+			return !w.until.IsZero() && now.After(w.until) || w.gone != nil && w.gone()
+		})
+	}
 	h.ask(now)
+	// Clients can wait for positions that never come: their heartbeats are few.
+	if h.beating || now.Sub(h.lastBeat) < beatPause {
+		return
+	}
 	beat := false
 	for i := range h.waiters {
 		w := &h.waiters[i]
@@ -256,10 +301,10 @@ func (h *Hub) nudge() {
 			w.beat, beat = now, true
 		}
 	}
-	if !beat || h.beating {
+	if !beat {
 		return
 	}
-	h.beating = true
+	h.beating, h.lastBeat = true, now
 	h.group.Go(func() {
 		if err := h.Snapshotter.Heartbeat(h.ctx); err != nil && h.ctx.Err() == nil {
 			h.Log.Warn("heartbeat", "error", err)

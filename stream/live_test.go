@@ -235,6 +235,39 @@ func TestWait(t *testing.T) {
 	})
 }
 
+// A wait covers the queries that were asked for before it, also while their rows
+// are still being read.
+func TestWaitCoversLoading(t *testing.T) {
+	s := startItems(t)
+	c := s.Connect(s.Owner("1"))
+	tx, err := s.DB.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE items IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	q := c.Subscribe(1, `{"table":"items"}`)
+	c.Send(`{"type":"wait","id":1,"lsn":"0/1","timeout_ms":20000}`)
+	c.Send(`{"type":"ping"}`)
+	if f := c.Read(); f.Type != "pong" {
+		t.Fatalf("got %s while the table is locked", f.Raw)
+	}
+	other := s.Connect(s.Owner("1")) // its frames show that time passes
+	other.Send(`{"type":"wait","id":1,"lsn":"0/1"}`)
+	if f := other.Read(); f.Type != "waited" {
+		t.Fatalf("got %s", f.Raw)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for f := c.Read(); f.Type != "waited"; f = c.Read() {
+	}
+	if !q.Loaded {
+		t.Fatal("the wait was answered before the query's rows had come")
+	}
+}
+
 // A removal, an update and a snapshot keep a client's state equal to the rows.
 func mustEqualSelect(t *testing.T, s *apptest.Server, q *apptest.Query, sql string) {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -24,6 +25,10 @@ type loading struct {
 	require []uint32
 	// baseline is what the subscribers were last shown; nil for a first load.
 	baseline map[string]encoding
+	// abandoned is set when nobody wants the rows any more. Safe for concurrent use.
+	abandoned atomic.Bool
+	// read is called when the first snapshot has been read, or was not wanted.
+	read func()
 }
 
 // overlayRow is the last that the stream said of a key. Its transactions follow
@@ -47,12 +52,15 @@ type loaded struct {
 }
 
 // load begins the hand-off of a view that is in the index.
-func (c *company) load(v *view, baseline map[string]encoding, require ...uint32) {
-	l := &loading{overlay: make(map[string]overlayRow), baseline: baseline, require: require}
+func (c *company) load(v *view, baseline map[string]encoding, require ...uint32) *loading {
+	if v.loading != nil {
+		v.loading.abandoned.Store(true)
+	}
+	l := &loading{overlay: make(map[string]overlayRow), baseline: baseline, require: require, read: func() {}}
 	v.loading = l
 	v.table.loading[v] = struct{}{}
 	c.seed(v)
-	c.read(v, l, 0)
+	return l
 }
 
 // seed gives a new hand-off what the stream said before it: commits that its
@@ -127,11 +135,18 @@ func (c *company) read(v *view, l *loading, attempt int) {
 	h := c.hub
 	h.Metrics.Snapshots.Inc()
 	q, collect := v.selection(c.id, h.RowsPerQuery)
+	q.Urgent, q.Unwanted = v.mask.verbatim, l.abandoned.Load
 	h.group.Go(func() {
 		if attempt > 0 {
 			pause(h.ctx, min(time.Millisecond<<min(attempt, 10), time.Second))
 		}
-		snap, err := h.Snapshotter.Read(h.ctx, q)
+		snap, err := c.snapshot(q)
+		if attempt == 0 {
+			l.read()
+		}
+		if errors.Is(err, cdc.ErrUnwanted) {
+			return
+		}
 		h.post(func() {
 			finish := func(position cdc.LSN) {
 				h.deliver(c)
@@ -144,9 +159,23 @@ func (c *company) read(v *view, l *loading, attempt int) {
 				finish(h.position)
 				return
 			}
-			h.await(snap.Position, 0, finish)
+			h.await(snap.Position, 0, nil, finish)
 		})
 	})
+}
+
+// snapshot reads q when it is the company's turn: one company, whatever it asks
+// for, leaves a connection to the others.
+func (c *company) snapshot(q cdc.Select) (cdc.Snapshot, error) {
+	if !q.Urgent {
+		select {
+		case c.slots <- struct{}{}:
+			defer func() { <-c.slots }()
+		case <-c.hub.ctx.Done():
+			return cdc.Snapshot{}, c.hub.ctx.Err()
+		}
+	}
+	return c.hub.Snapshotter.Read(c.hub.ctx, q)
 }
 
 // finish ends a hand-off at the company's position, or tries again.
@@ -249,7 +278,7 @@ func (c *company) reread(v *view, require ...uint32) {
 		l.require = append(l.require, require...)
 		return
 	} else if l != nil { // its overlay has a gap: begin it anew
-		c.load(v, l.baseline, l.require...)
+		c.read(v, c.load(v, l.baseline, l.require...), 0)
 		return
 	}
 	baseline := make(map[string]encoding, len(v.rows))
@@ -259,7 +288,7 @@ func (c *company) reread(v *view, require ...uint32) {
 		v.hide(r)
 	}
 	c.hold(v)
-	c.load(v, baseline, require...)
+	c.read(v, c.load(v, baseline, require...), 0)
 }
 
 func (c *company) rereadAll(t *table, require ...uint32) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,12 +26,16 @@ func TestServerRestarts(t *testing.T) {
 		clients[i] = s.Connect(s.Owner("1"))
 		clients[i].Open(1, `{"table":"items"}`)
 	}
-	s.Stop()
+	var readers sync.WaitGroup
 	for i, c := range clients {
-		if code, _ := c.ReadClose(); code != 4000 {
-			t.Errorf("client %d: closed with %d, want 4000", i, code)
-		}
+		readers.Go(func() {
+			if code := c.TryReadClose(); code != 4000 {
+				t.Errorf("client %d: closed with %d, want 4000", i, code)
+			}
+		})
 	}
+	s.Stop()
+	readers.Wait()
 	s.Exec(`UPDATE items SET v = v + 1; DELETE FROM items WHERE id < 10; INSERT INTO items VALUES (1000, 1, 7)`)
 	s.Run()
 	for range clients {

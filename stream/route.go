@@ -40,12 +40,14 @@ func (h *Hub) route(tx *cdc.Transaction) {
 	h.unseen = append(h.unseen, tx)
 	h.pending.Store(int64(len(h.unseen)))
 	// Shapes are brought up to date first: what follows is read by them.
+	h.current = tx
 	for i := range tx.Changes {
 		h.bind(tx.Changes[i].Relation)
 	}
 	for _, rel := range tx.Touched {
 		h.bind(rel)
 	}
+	h.current = nil
 	h.position = max(h.position, tx.End)
 	h.split(tx, func(key []byte) *company { return h.companies[string(key)] }, h.everyone)
 	for _, c := range h.touched {
@@ -169,6 +171,9 @@ func (h *Hub) bind(rel *cdc.Relation) *binding {
 // understood, and nothing may be skipped.
 func (h *Hub) reload(why string) {
 	h.Log.Info("reading the schema again", "because", why)
+	if h.current != nil {
+		h.awaitVisible(h.current.XID)
+	}
 	for h.ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(h.ctx, 15*time.Second)
 		schema, err := h.LoadSchema(ctx)
@@ -181,6 +186,20 @@ func (h *Hub) reload(why string) {
 			h.Log.Error("read schema", "error", err)
 		}
 		pause(h.ctx, time.Second)
+	}
+}
+
+// visiblePatience bounds the wait for a commit to become visible: a synchronous
+// standby may be away.
+const visiblePatience = 2 * time.Second
+
+// awaitVisible waits until queries see the transaction. A commit can be read from
+// the WAL before, and a catalogue read then would be that from before it.
+func (h *Hub) awaitVisible(xid uint32) {
+	for begun := time.Now(); h.ctx.Err() == nil && time.Since(begun) < visiblePatience; pause(h.ctx, time.Millisecond) {
+		if snap, err := h.Snapshotter.Visible(h.ctx); err == nil && snap.Sees(xid) {
+			return
+		}
 	}
 }
 

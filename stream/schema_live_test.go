@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -19,7 +20,6 @@ type altered struct {
 	log    *lockedBuffer
 	other  *apptest.Client
 	others *apptest.Query
-	n      int
 }
 
 // lockedBuffer takes a log.
@@ -174,16 +174,35 @@ func TestTableBreaks(t *testing.T) {
 	}
 }
 
-// Without the table that says who the users are nobody's rights are known: all
-// is refused with the reason, and served again once it is mended.
+// Without the table that says who the users are nobody's rights are known:
+// connections end, none are taken, and once it is mended all is served again.
 func TestUserTableBreaks(t *testing.T) {
 	config := strings.Replace(itemsConfig, "roles: roles}}", "roles: roles}, rows: [{table: items, match: {login: id}, attributes: {word: note}}]}", 1)
 	a := startAltered(t, `ALTER TABLE items ADD COLUMN login text;`, config)
-	a.Exec(`ALTER TABLE items RENAME COLUMN note TO remark; UPDATE items SET v = v + 1`)
-	mustRefuse(t, a.other, 1, "failed-precondition", "note")
-	a.Exec(`UPDATE others SET v = v + 1; ALTER TABLE items RENAME COLUMN remark TO note; UPDATE items SET v = v + 1`)
-	a.Wait(a.other)
-	a.other = a.Connect(a.Owner("1"))
+	token := a.Owner("1")
+	settle := func() {
+		t.Helper()
+		if status, answer := call(t, "POST", a.URL()+"/v1/wait", token, fmt.Sprintf(`{"lsn":%q}`, a.LSN())); status != 200 {
+			t.Fatalf("wait: HTTP %d %v", status, answer)
+		}
+	}
+	a.Exec(`ALTER TABLE items RENAME COLUMN note TO remark; UPDATE items SET v = v + 1; UPDATE others SET v = v + 1`)
+	code, frames := a.other.ReadClose()
+	if code != 4001 {
+		t.Errorf("closed with %d, want 4001", code)
+	}
+	for _, f := range frames {
+		if f.Type != "error" || f.Code != "failed-precondition" {
+			t.Errorf("got %s", f)
+		}
+	}
+	settle()
+	refused := apptest.Dial(t, a.WS())
+	refused.Send(`{"type":"auth","token":%q}`, token)
+	mustRefuse(t, refused, 0, "unavailable")
+	a.Exec(`ALTER TABLE items RENAME COLUMN remark TO note; UPDATE items SET v = v + 1`)
+	settle()
+	a.other = a.Connect(token)
 	a.others = a.other.Open(1, `{"table":"others"}`)
 	a.step(t, `UPDATE items SET v = v + 1`)
 }

@@ -195,7 +195,7 @@ func (s *Server) waitHTTP(w http.ResponseWriter, r *http.Request) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	reached := make(chan struct{})
-	s.hub.awaitServed(s.companyOf(p), lsn, timeout, func() { close(reached) })
+	s.hub.awaitServed(s.companyOf(p), lsn, timeout, func() bool { return r.Context().Err() != nil }, func() { close(reached) })
 	select {
 	case <-reached:
 		writeJSON(w, http.StatusOK, map[string]string{"position": s.hub.Position().String()})
@@ -208,13 +208,13 @@ func (s *Server) waitHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // awaitServed calls fn once lsn has been handled for a company, connected or not.
-func (h *Hub) awaitServed(id string, lsn cdc.LSN, patience time.Duration, fn func()) {
+func (h *Hub) awaitServed(id string, lsn cdc.LSN, patience time.Duration, gone func() bool, fn func()) {
 	h.post(func() {
 		if c := h.companies[id]; c != nil {
-			h.awaitCompanyHere(c, lsn, patience, fn)
+			h.awaitCompanyHere(c, lsn, patience, gone, fn)
 			return
 		}
-		h.await(lsn, patience, func(cdc.LSN) { fn() })
+		h.await(lsn, patience, gone, func(cdc.LSN) { fn() })
 	})
 }
 

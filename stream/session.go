@@ -37,6 +37,7 @@ type session struct {
 	principal *auth.Principal
 	transport transport
 	writer    atomic.Int32
+	reading   chan struct{} // a place for each snapshot being read for this session
 
 	// The following are guarded by company.mu.
 	subscriptions []*subscription
@@ -66,12 +67,15 @@ type wait struct {
 	timer *time.Timer
 }
 
+// maxReading bounds the snapshots that one session has read at once.
+const maxReading = 16
+
 // maxControl bounds the answers that wait for a client that does not read; its
 // reader stands still meanwhile.
 const maxControl = 256
 
 func newSession(s *Server, id string, p *auth.Principal, t transport) *session {
-	ss := &session{id: id, server: s, principal: p, transport: t, byID: make(map[uint64]*subscription)}
+	ss := &session{id: id, server: s, principal: p, transport: t, byID: make(map[uint64]*subscription), reading: make(chan struct{}, maxReading)}
 	ss.room.L = &ss.mu
 	return ss
 }

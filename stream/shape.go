@@ -15,6 +15,9 @@ type Schema struct {
 	Tables map[string]*cdc.Table
 	// Broken says which mapped tables can't be served as they are now, and why.
 	Broken map[string]error
+	// UsersUnknown is set when what says who users are can't be read: then nobody
+	// is let in.
+	UsersUnknown error
 }
 
 // shape is one generation of a served table: what a change of its columns

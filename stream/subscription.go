@@ -11,6 +11,8 @@ type subscription struct {
 	query   *query
 	watch   *watch // a query of walwire's own, nil for a client's
 	view    *view  // the company's; nil once ended
+	// read is called once no snapshot is being read for this subscription alone.
+	read func()
 
 	// The following are guarded by company.mu: the company writes them under the
 	// lock, the session's writer reads and advances its cursor under the read lock.
@@ -47,12 +49,13 @@ func (c *company) subscribe(sub *subscription) {
 	if c.served.shapes[sub.query.shape.mapping.Name] != sub.query.shape || c.served.broken[sub.query.shape.mapping.Name] != nil {
 		again, err := sub.query.compile(c.served)
 		if err != nil {
+			sub.read()
 			sub.fail(err)
 			return
 		}
 		sub.query = again
 	}
-	v := c.viewOf(sub.query)
+	v := c.viewOf(sub.query, sub.read)
 	v.subscribers[sub] = struct{}{}
 	c.mu.Lock()
 	sub.view = v
@@ -66,8 +69,9 @@ func (c *company) subscribe(sub *subscription) {
 	}
 }
 
-// viewOf gives the view for a query, made and loading when it is the first.
-func (c *company) viewOf(q *query) *view {
+// viewOf gives the view for a query, made and loading when it is the first. read is
+// called when its snapshot has been read, at once where there is none to read.
+func (c *company) viewOf(q *query, read func()) *view {
 	t := c.tables[q.shape]
 	if t == nil {
 		t = newTable(q.shape)
@@ -82,10 +86,13 @@ func (c *company) viewOf(q *query) *view {
 	id := q.predicate.Canonical() + "\x00" + m.id
 	v := t.views[id]
 	if v != nil {
+		read()
 		return v
 	}
 	v = c.newView(t, id, m, q)
-	c.load(v, nil)
+	l := c.load(v, nil)
+	l.read = read
+	c.read(v, l, 0)
 	return v
 }
 
@@ -209,7 +216,10 @@ func (c *company) closeView(v *view) {
 	for len(v.rows) > 0 {
 		v.hide(v.rows[len(v.rows)-1])
 	}
-	v.loading = nil
+	if v.loading != nil {
+		v.loading.abandoned.Store(true)
+		v.loading = nil
+	}
 	delete(t.loading, v)
 	t.index.remove(v)
 	delete(t.views, v.id)
@@ -250,7 +260,7 @@ func (c *company) rebind(sub *subscription, broken *Error) {
 	sub.held, sub.reset = sub.shown, sub.shown
 	sub.attached, sub.base = false, nil
 	c.mu.Unlock()
-	sub.query = q
+	sub.query, sub.read = q, func() {}
 	c.subscribe(sub)
 }
 

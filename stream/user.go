@@ -16,6 +16,9 @@ import (
 // rights end at that commit.
 func (s *session) loadUser(ctx context.Context) error {
 	schema := s.server.hub.Schema()
+	if schema.UsersUnknown != nil {
+		return errorf(CodeUnavailable, "the server can't tell now who users are: try again later")
+	}
 	p := *s.principal
 	p.Attributes = maps.Clone(p.Attributes)
 	for _, ur := range schema.Mapping.UserRows() {
@@ -45,7 +48,7 @@ func (s *session) userRow(ctx context.Context, ur *mapping.UserRow, user map[str
 		err  *Error
 	}
 	answers := make(chan answer, 1)
-	sub := &subscription{session: s, watch: &watch{ready: func(rows [][]byte, err *Error) { answers <- answer{rows, err} }}}
+	sub := &subscription{session: s, read: func() {}, watch: &watch{ready: func(rows [][]byte, err *Error) { answers <- answer{rows, err} }}}
 	sub.query = &query{
 		shape: sh, predicate: match, columns: ur.Columns(), verbatim: true,
 		compile: func(*tables) (*query, *Error) {

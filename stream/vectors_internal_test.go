@@ -167,6 +167,15 @@ var scripts = map[string]func(t *testing.T) *script{
 			commits(2, []op{s.op(opAdded, 5, "eve"), s.op(opAdded, 6, "fay")}))
 		return s
 	},
+	"continued-sections": func(t *testing.T) *script {
+		s := newScript(t, people, 0)
+		s.write(0x10, 0, s.snapshot(1, false, s.row(1, "ann"), s.row(2, "bob")), s.snapshot(2, false))
+		s.maximum = 180
+		s.write(0x20, nine,
+			commits(1, []op{s.op(opAdded, 3, "cat"), s.op(opAdded, 4, "dan"), s.op(opModified, 1, "anna"), s.op(opRemoved, 2, "bob")}),
+			commits(2, []op{s.op(opAdded, 5, "eve"), s.op(opAdded, 6, "fay")}))
+		return s
+	},
 	"reset": func(t *testing.T) *script {
 		s := newScript(t, people, 0)
 		s.write(0x10, 0, s.snapshot(1, false, s.row(1, "ann"), s.row(2, "bob")), s.snapshot(2, false, s.row(1, "ann")))

@@ -1,10 +1,7 @@
 package stream
 
 import (
-	"errors"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/walwire/walwire/cdc"
 )
@@ -27,11 +24,6 @@ func (h *Hub) watchVisibility() {
 		}
 		snap, err := h.Snapshotter.Visible(h.ctx)
 		if err != nil {
-			if stopping(err) {
-				// PostgreSQL waits for its walsenders' last acknowledgement, which
-				// only a snapshot could allow now.
-				h.Consumer.LetGo()
-			}
 			if h.ctx.Err() == nil {
 				h.Log.Warn("can't see which commits are visible; WAL is kept meanwhile", "error", err)
 			}
@@ -39,12 +31,6 @@ func (h *Hub) watchVisibility() {
 		}
 		h.post(func() { h.saw(&snap) })
 	}
-}
-
-// stopping reports whether PostgreSQL is being shut down.
-func stopping(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "57P01" || pg.Code == "57P03") // admin_shutdown, cannot_connect_now
 }
 
 // saw lets go of the commits that snap sees: so will every later snapshot.

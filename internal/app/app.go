@@ -152,8 +152,11 @@ func (a *App) follow(ctx context.Context) error {
 	}
 	hub := stream.NewHub(stream.Options{
 		Feed: feed, Consumer: consumer, Snapshotter: snapshotter, Metrics: metrics, Log: a.log,
-		RowsPerQuery: a.cfg.Limits.Rows, ChainBytes: a.tuning.ChainBytes, InboxBytes: a.tuning.InboxBytes,
-		LoadSchema: func(ctx context.Context) (*stream.Schema, error) { return a.loadSchema(ctx, snapshotter.Pool()) },
+		Connections: a.cfg.Limits.SnapshotConnections, RowsPerQuery: a.cfg.Limits.Rows, ChainBytes: a.tuning.ChainBytes, InboxBytes: a.tuning.InboxBytes,
+		LoadSchema: func(ctx context.Context) (*stream.Schema, error) { return a.served(ctx, snapshotter.Pool()) },
+		Fingerprints: func(ctx context.Context) (map[cdc.TableName]cdc.Fingerprint, error) {
+			return cdc.Fingerprints(ctx, snapshotter.Pool(), a.cfg.Publication, tableNames(a.cfg))
+		},
 	})
 	a.parts.Store(&parts{consumer: consumer, hub: hub})
 	a.server.Store(a.newServer(hub, consumer))

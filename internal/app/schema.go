@@ -178,6 +178,33 @@ func (a *App) loadSchema(ctx context.Context, q cdc.CatalogQuerier) (*stream.Sch
 	return a.partial(schema, infos)
 }
 
+// served is loadSchema for a server that runs: a table whose changes are no
+// longer in the stream is not served.
+func (a *App) served(ctx context.Context, q cdc.CatalogQuerier) (*stream.Schema, error) {
+	schema, err := a.loadSchema(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	tables := make([]*cdc.Table, 0, len(schema.Tables))
+	for _, t := range schema.Tables {
+		tables = append(tables, t)
+	}
+	unpublished, err := cdc.Unpublished(ctx, q, a.cfg.Publication, tables)
+	if err != nil || len(unpublished) == 0 {
+		return schema, err
+	}
+	infos := make(map[string]mapping.TableInfo)
+	for name, t := range schema.Tables {
+		if why := unpublished[t.TableName]; why != nil {
+			schema.Broken[name] = why
+			delete(schema.Tables, name)
+			continue
+		}
+		infos[name] = info(t)
+	}
+	return a.partial(schema, infos)
+}
+
 // partial compiles what does not fit as a whole: the tables that say who users
 // are first, without which nothing can be served, then each of the others beside them.
 func (a *App) partial(schema *stream.Schema, infos map[string]mapping.TableInfo) (*stream.Schema, error) {
@@ -227,6 +254,7 @@ func (a *App) nothing(schema *stream.Schema, cause error) (*stream.Schema, error
 		}
 	}
 	clear(schema.Tables)
+	schema.UsersUnknown = cause
 	none := *a.cfg
 	none.Tables, none.User.Rows = nil, nil
 	var err error

@@ -172,6 +172,15 @@ func (c *Client) ReadClose() (code int, frames []*Frame) {
 	}
 }
 
+// TryReadClose is ReadClose for goroutines: whatever comes before is let go.
+func (c *Client) TryReadClose() (code int) {
+	for {
+		if _, err := c.receive(); err != nil {
+			return int(websocket.CloseStatus(err))
+		}
+	}
+}
+
 // Wait reads until the server says that everything up to now has been delivered.
 func (s *Server) Wait(c *Client) {
 	s.TB.Helper()

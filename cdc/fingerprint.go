@@ -1,0 +1,116 @@
+package cdc
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// fingerprintSQL sums up all of a table's catalogue that decides what its rows
+// look like and whether their changes are in the stream. relfilenode changes with
+// every rewrite, which sends no rows; the publication's xmins change when
+// a table leaves it and comes back.
+const fingerprintSQL = `
+WITH wanted AS (
+	SELECT w.s, w.n, c.oid
+	FROM unnest($1::text[], $2::text[]) AS w(s, n)
+	JOIN pg_catalog.pg_namespace ns ON ns.nspname = w.s
+	JOIN pg_catalog.pg_class c ON c.relnamespace = ns.oid AND c.relname = w.n
+), leaves AS (
+	SELECT w.s, w.n, w.oid AS root, coalesce(p.relid::oid, w.oid) AS oid
+	FROM wanted w LEFT JOIN LATERAL pg_catalog.pg_partition_tree(w.oid) p ON true
+)
+SELECT l.s, l.n,
+	md5(string_agg(concat_ws('|', c.oid, c.relfilenode, c.relreplident, c.relkind, c.relrowsecurity, a.columns), ';' ORDER BY c.oid)),
+	md5(coalesce((SELECT concat_ws('|', p.oid, p.xmin, string_agg(concat_ws(':', r.prrelid, r.xmin), ',' ORDER BY r.prrelid))
+		FROM pg_catalog.pg_publication p
+		LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = ANY(array_agg(c.oid))
+		WHERE p.pubname = $3 GROUP BY p.oid, p.xmin), ''))
+FROM leaves l
+JOIN pg_catalog.pg_class c ON c.oid = l.oid
+CROSS JOIN LATERAL (
+	SELECT string_agg(concat_ws(':', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attgenerated,
+		(SELECT string_agg(e.enumlabel, ',' ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = a.atttypid)), ',' ORDER BY a.attnum) AS columns
+	FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+) a
+GROUP BY l.s, l.n`
+
+// Fingerprint is what a table's catalogue comes to. Two that differ mean that
+// rows may have changed without a change in the stream.
+type Fingerprint struct {
+	Shape       string // columns, storage, identity, partitions
+	Publication string // its place in the publication
+}
+
+// Fingerprints reads those of the named tables; a table that is not there has
+// the zero value.
+func Fingerprints(ctx context.Context, q CatalogQuerier, publication string, names []TableName) (map[TableName]Fingerprint, error) {
+	schemas, tables := make([]string, len(names)), make([]string, len(names))
+	for i, n := range names {
+		schemas[i], tables[i] = n.Schema, n.Name
+	}
+	rows, err := q.Query(ctx, fingerprintSQL, schemas, tables, publication)
+	if err != nil {
+		return nil, fmt.Errorf("read catalogue fingerprint: %w", err)
+	}
+	found := make(map[TableName]Fingerprint, len(names))
+	var name TableName
+	var f Fingerprint
+	_, err = pgx.ForEachRow(rows, []any{&name.Schema, &name.Name, &f.Shape, &f.Publication}, func() error {
+		found[name] = f
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read catalogue fingerprint: %w", err)
+	}
+	return found, nil
+}
+
+// Unpublished says which of the tables have changes that the publication does
+// not send, and why. It is what Inspect reports, for a server that runs.
+func Unpublished(ctx context.Context, q CatalogQuerier, publication string, tables []*Table) (map[TableName]error, error) {
+	state, err := readPublication(ctx, q, publication)
+	if err != nil {
+		return nil, err
+	}
+	broken := make(map[TableName]error)
+	for _, t := range tables {
+		if why := state.unpublished(t); why != "" {
+			broken[t.TableName] = fmt.Errorf("the publication %s %s (walwire check says what to do)", quoteIdent(publication), why)
+		}
+	}
+	return broken, nil
+}
+
+func (p *publicationState) unpublished(t *Table) string {
+	if p == nil {
+		return "is gone"
+	}
+	var missing []string
+	for _, op := range []struct {
+		sent bool
+		name string
+	}{{p.Insert, "INSERT"}, {p.Update, "UPDATE"}, {p.Delete, "DELETE"}, {p.Truncate, "TRUNCATE"}} {
+		if !op.sent {
+			missing = append(missing, op.name)
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		return "does not send " + strings.Join(missing, ", ")
+	case p.ViaRoot && t.Partitioned:
+		return "sends partitions as their root"
+	case len(p.lacking(t)) > 0:
+		return fmt.Sprintf("does not send %s", p.lacking(t)[0].TableName)
+	}
+	for _, leaf := range t.Leaves {
+		for _, m := range p.Members {
+			if m.OID == leaf.OID && (m.Filtered || m.Listed) {
+				return fmt.Sprintf("has a row filter or a column list for %s", leaf.TableName)
+			}
+		}
+	}
+	return ""
+}
