@@ -9,7 +9,7 @@ import (
 )
 
 // fingerprintSQL sums up all of a table's catalogue that decides what its rows
-// look like and whether their changes are in the stream. relfilenode changes with
+// look like, which of them may be read, what names one, and whether their changes are in the stream. relfilenode changes with
 // every rewrite, which sends no rows; the publication's xmins change when
 // a table leaves it and comes back.
 const fingerprintSQL = `
@@ -23,7 +23,9 @@ WITH wanted AS (
 	FROM wanted w LEFT JOIN LATERAL pg_catalog.pg_partition_tree(w.oid) p ON true
 )
 SELECT l.s, l.n,
-	md5(string_agg(concat_ws('|', c.oid, c.relfilenode, c.relreplident, c.relkind, c.relrowsecurity, a.columns), ';' ORDER BY c.oid)),
+	md5(string_agg(concat_ws('|', c.oid, c.relfilenode, c.relreplident, c.relkind, c.relrowsecurity, c.relacl, a.columns,
+		(SELECT string_agg(concat_ws(':', i.indexrelid, i.indimmediate, i.indisvalid, i.indisreplident), ',' ORDER BY i.indexrelid)
+			FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisunique)), ';' ORDER BY c.oid)),
 	md5(coalesce((SELECT concat_ws('|', p.oid, p.xmin, string_agg(concat_ws(':', r.prrelid, r.xmin), ',' ORDER BY r.prrelid))
 		FROM pg_catalog.pg_publication p
 		LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = ANY(array_agg(c.oid))
@@ -40,7 +42,7 @@ GROUP BY l.s, l.n`
 // Fingerprint is what a table's catalogue comes to. Two that differ mean that
 // rows may have changed without a change in the stream.
 type Fingerprint struct {
-	Shape       string // columns, storage, identity, partitions
+	Shape       string // columns, keys, storage, identity, rights, partitions
 	Publication string // its place in the publication
 }
 

@@ -208,3 +208,26 @@ func TestConsumerUnreachable(t *testing.T) {
 	b.exec(t, "ALTER ROLE "+b.role+" LOGIN")
 	f.connected(t)
 }
+
+// A server on which nothing happens is not a dead one.
+func TestConsumerIdle(t *testing.T) {
+	b := newBench(t)
+	f := b.follow(t, func(c *Consumer) { c.minSilence = 2 * time.Second })
+	f.connected(t)
+	age := func() (pid int, old bool) {
+		const sql = `SELECT s.active_pid, clock_timestamp() - r.backend_start > interval '5 s'
+			FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid WHERE slot_name = $1`
+		if err := b.admin.QueryRow(t.Context(), sql, b.opts.Slot).Scan(&pid, &old); err != nil {
+			t.Fatalf("the connection is gone: %v", err)
+		}
+		return pid, old
+	}
+	first, _ := age()
+	await(t, "the connection to be older than the bound on silence", func() bool {
+		pid, old := age()
+		if pid != first {
+			t.Fatal("the connection was made again")
+		}
+		return old
+	})
+}

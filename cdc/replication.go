@@ -117,8 +117,11 @@ func (r *replication) housekeep(ctx context.Context) error {
 	}
 	waiting := LSN(r.want.Load()) > r.handled
 	ask := waiting && now.Sub(r.lastAsked) >= awaitPace
-	if ask || now.Sub(r.lastStatus) >= r.interval {
-		if err := r.sendStatus(ask); err != nil {
+	due := now.Sub(r.lastStatus) >= r.interval
+	if ask || due {
+		// An idle server answers nothing of itself, as long as it hears from us.
+		quiet := due && now.Sub(r.lastHeard) >= r.interval/2
+		if err := r.sendStatus(ask || quiet); err != nil {
 			return err
 		}
 	}

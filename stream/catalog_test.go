@@ -65,6 +65,22 @@ func TestCatalogChanges(t *testing.T) {
 	})
 }
 
+// A key that is dropped, and rows that may no longer be read, end live queries.
+func TestCatalogEnds(t *testing.T) {
+	for name, sql := range map[string]string{
+		"key":                `ALTER TABLE items DROP CONSTRAINT items_pkey`,
+		"row-level security": `ALTER TABLE items ENABLE ROW LEVEL SECURITY`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startItems(t)
+			c := s.Connect(s.Owner("1"))
+			c.Open(1, `{"table":"items"}`)
+			s.Exec(sql)
+			mustFail(t, c, 1)
+		})
+	}
+}
+
 // mustServeAgain subscribes until the table is served, then wants note in all rows.
 func mustServeAgain(t *testing.T, s *apptest.Server, c *apptest.Client, note string) {
 	t.Helper()

@@ -108,6 +108,7 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	err := group.Wait()
 	if ctx.Err() != nil {
+		a.log.Info("stopped")
 		return nil
 	}
 	return err

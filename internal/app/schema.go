@@ -101,8 +101,10 @@ func (a *App) manage(ctx context.Context, s *cdc.Snapshotter) error {
 		return err
 	}
 	if len(added) == 0 {
+		a.log.Info("publication and replica identities are as they should be", "publication", a.cfg.Publication)
 		return nil
 	}
+	a.log.Info("tables joined the publication, with the replica identity that they need", "publication", a.cfg.Publication, "tables", fmt.Sprint(added))
 	a.starting(errors.New("waiting for the transactions that were open when tables joined the publication"))
 	return cdc.WaitAdded(ctx, s.Pool(), a.log, added)
 }
