@@ -31,8 +31,9 @@ type InspectOptions struct {
 // Inspect looks whether the database is fit for walwire: it changes nothing,
 // holds no locks and needs no rights beyond a login. Each thing looked at gives
 // at least one finding, SeverityOK where all is well, in the order in which they
-// are best mended. A check that can't be made is a finding too; the error is for
-// a database that can't be asked at all.
+// are best mended; what there is nothing to look at for, such as the keys of
+// tables that are not there, gives none. A check that fails is a finding too; the
+// error is for a database that can't be asked at all.
 //
 // q is not in a transaction: one failed check would end all that follow.
 func Inspect(ctx context.Context, q CatalogQuerier, opts InspectOptions) ([]Finding, error) {
@@ -41,6 +42,9 @@ func Inspect(ctx context.Context, q CatalogQuerier, opts InspectOptions) ([]Find
 		return nil, fmt.Errorf("inspect database: %w", err)
 	}
 	for _, c := range in.checks() {
+		if c.ofTables && len(in.tables()) == 0 {
+			continue
+		}
 		found, err := c.run(ctx)
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("inspect database: %w", ctx.Err())
@@ -50,7 +54,7 @@ func Inspect(ctx context.Context, q CatalogQuerier, opts InspectOptions) ([]Find
 		case err != nil:
 			in.findings = append(in.findings, Finding{Severity: SeverityWarning, Code: CodeInspection, Subject: c.code,
 				Message: fmt.Sprintf("could not look at this: %s", err)})
-		case len(found) == 0:
+		case len(found) == 0 && c.ok != "":
 			in.findings = append(in.findings, Finding{Severity: SeverityOK, Code: c.code, Message: c.ok})
 		}
 	}
@@ -67,36 +71,37 @@ type inspection struct {
 	findings []Finding
 }
 
-// check is one thing to look at. ok is its message when nothing is found.
+// check is one thing to look at.
 type check struct {
-	code string
-	ok   string
-	run  func(context.Context) ([]Finding, error)
+	code     string
+	ok       string // its message when nothing is found; empty: run says what is well
+	ofTables bool   // left out when no table could be read
+	run      func(context.Context) ([]Finding, error)
 }
 
 func (in *inspection) checks() []check {
 	return []check{
-		{CodeServerVersion, "the server's version is supported", in.version},
-		{CodeStandby, "the server is a primary", in.standby},
-		{CodeWALLevel, "wal_level is logical", in.walLevel},
-		{CodePooler, "no connection pooler is in the way", in.pooler},
-		{CodeSynchronousStandby, "synchronous_standby_names leaves walwire out", in.synchronousStandby},
-		{CodeKeepSizeUnbounded, "the WAL that slots retain is bounded", in.keepSize},
-		{CodeSenderTimeoutOff, "dead replication connections are noticed", in.senderTimeout},
-		{CodeIdleSlotTimeout, "idle slots are kept", in.idleSlotTimeout},
-		{CodeRoleMissing, "the role has the rights it needs", in.roleRights},
-		{CodeReplicationConnect, "a replication connection can be made, or was not tried", in.replicationConnection},
-		{CodeTable, "all tables exist and can be mapped", in.tablesExist},
-		{CodeColumnMissing, "all mapped columns exist", in.columnsExist},
-		{CodeSelectRight, "the role may read the tables", in.tableRights},
-		{CodeRowSecurity, "no row-level security hides rows from the role", in.rowSecurity},
-		{CodeKeyMissing, "every table has a key", in.keys},
-		{CodeOtherColumnList, "no other publication makes REPLICA IDENTITY FULL unsafe", in.hazards},
-		{CodeReplicaIdentity, "every table writes its old rows to the WAL", in.replicaIdentities},
-		{CodePublication, "the publication sends all changes of the tables", in.publication},
-		{CodeSlotsFull, "a replication slot is free, or ours exists", in.slotsLeft},
-		{CodeSendersFull, "a WAL sender is free", in.sendersLeft},
-		{CodeSlot, "the slot can be used, or will be made", in.slot},
+		{CodeServerVersion, "the server is PostgreSQL " + in.server.VersionText, false, in.version},
+		{CodeStandby, "the server is a primary", false, in.standby},
+		{CodeWALLevel, "wal_level is logical", false, in.walLevel},
+		{CodePooler, "", false, in.pooler},
+		{CodeSynchronousStandby, "synchronous_standby_names leaves walwire out: no commit waits for it", false, in.synchronousStandby},
+		{CodeKeepSizeUnbounded, "max_slot_wal_keep_size is " + in.server.KeepSize + ": the WAL that a slot retains is bounded", false, in.keepSize},
+		{CodeSenderTimeoutOff, "wal_sender_timeout is " + in.server.SenderTimeout + ": dead replication connections are noticed", false, in.senderTimeout},
+		{CodeIdleSlotTimeout, "idle slots are kept", false, in.idleSlotTimeout},
+		{CodeRoleMissing, "", false, in.roleRights},
+		{CodeReplicationConnect, "", false, in.replicationConnection},
+		{CodeTable, "every table of the config is there and can be mapped", false, in.tablesExist},
+		{CodeColumnMissing, "every column of the config is in its table", true, in.columnsExist},
+		{CodeSelectRight, "", true, in.tableRights},
+		{CodeRowSecurity, "", true, in.rowSecurity},
+		{CodeKeyMissing, "every table found has a key", true, in.keys},
+		{CodeOtherColumnList, "no other publication makes REPLICA IDENTITY FULL unsafe", true, in.hazards},
+		{CodeReplicaIdentity, "every table found has a replica identity that is enough", true, in.replicaIdentities},
+		{CodePublication, "", false, in.publication},
+		{CodeSlotsFull, "", false, in.slotsLeft},
+		{CodeSendersFull, fmt.Sprintf("%d of %d WAL senders are in use", in.server.UsedSenders, in.server.MaxSenders), false, in.sendersLeft},
+		{CodeSlot, "", false, in.slot},
 	}
 }
 
@@ -112,6 +117,11 @@ func (in *inspection) tables() []*Table {
 		}
 	}
 	return tables
+}
+
+// fine is what a check says where all is well, and more than one thing can be.
+func fine(code, format string, args ...any) []Finding {
+	return []Finding{{Severity: SeverityOK, Code: code, Message: fmt.Sprintf(format, args...)}}
 }
 
 // managed softens a finding about what walwire sets at start.

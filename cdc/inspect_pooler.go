@@ -24,7 +24,7 @@ func (in *inspection) pooler(ctx context.Context) ([]Finding, error) {
 		return nil, fmt.Errorf("read backend's process id: %w", err)
 	}
 	if uint32(backend.PID) == conn.PgConn().PID() {
-		return nil, nil
+		return fine(CodePooler, "the connection ends at PostgreSQL itself, not at a pooler"), nil
 	}
 	return []Finding{poolerFinding("the connection does not end at the backend that answers")}, nil
 }
@@ -57,7 +57,7 @@ func (in *inspection) replicationConnection(ctx context.Context) ([]Finding, err
 		_, err = pglogrepl.IdentifySystem(ctx, conn)
 	}
 	if err == nil {
-		return nil, nil
+		return fine(CodeReplicationConnect, "a replication connection was made"), nil
 	}
 	var pgErr *pgconn.PgError
 	switch {

@@ -103,6 +103,9 @@ func (in *inspection) publication(ctx context.Context) ([]Finding, error) {
 				Hint:    "Set the replica identity first, else UPDATE and DELETE can fail from then on."}))
 		}
 	}
+	if len(findings) == 0 && len(tables) > 0 {
+		return fine(CodePublication, "publication %s sends all changes of the tables found", name), nil
+	}
 	return findings, nil
 }
 

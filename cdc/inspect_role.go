@@ -58,6 +58,9 @@ func (in *inspection) roleRights(ctx context.Context) ([]Finding, error) {
 			statements(fmt.Sprintf("GRANT CONNECT ON DATABASE %s TO %s", quoteIdent(in.server.Database), name)), "",
 			"the role %s may not connect to database %s", name, quoteIdent(in.server.Database))
 	}
+	if len(findings) == 0 {
+		return fine(CodeRoleMissing, "the role %s may replicate, and connect to database %s", name, quoteIdent(in.server.Database)), nil
+	}
 	return findings, nil
 }
 
@@ -156,25 +159,31 @@ func (in *inspection) tableRights(ctx context.Context) ([]Finding, error) {
 				SQL:     statements(fmt.Sprintf("GRANT SELECT ON TABLE %s TO %s", t.TableName, role))})
 		}
 	}
+	if len(findings) == 0 {
+		return fine(CodeSelectRight, "the role %s may SELECT from every table found", role), nil
+	}
 	return findings, nil
 }
 
 func (in *inspection) rowSecurity(ctx context.Context) ([]Finding, error) {
 	rights, err := in.readTableRights(ctx)
-	if err != nil {
+	if err != nil || rights == nil {
 		return nil, err
 	}
+	role := quoteIdent(in.role.Name)
 	var findings []Finding
 	for _, t := range in.tables() {
 		if !rights[t.OID].Hidden {
 			continue
 		}
-		role := quoteIdent(in.role.Name)
 		findings = append(findings, Finding{Severity: SeverityFatal, Code: CodeRowSecurity, Subject: t.String(),
 			Message: fmt.Sprintf("table %s has row-level security, which the WAL knows nothing of: its policies would cut the snapshot "+
 				"but not the changes after it, so walwire reads with row_security = off, and the role %s is then refused", t.TableName, role),
 			SQL:  statements(fmt.Sprintf("ALTER ROLE %s BYPASSRLS", role)),
 			Hint: "Who sees which row is then decided by the rules in walwire's config alone."})
+	}
+	if len(findings) == 0 {
+		return fine(CodeRowSecurity, "no row-level security hides rows from the role %s", role), nil
 	}
 	return findings, nil
 }

@@ -89,7 +89,7 @@ func (in *inspection) keepSize(context.Context) ([]Finding, error) {
 	}
 	return setting(SeverityWarning, CodeKeepSizeUnbounded, "max_slot_wal_keep_size",
 		statements(alterSystem("max_slot_wal_keep_size", "'10GB'"), reloadConf),
-		"Choose what the disk can spare. A slot that falls further behind is lost, and every live query is then read again.",
+		"Choose what the disk can spare. A slot that falls further behind is lost: walwire then stops, and says what to do.",
 		"max_slot_wal_keep_size is unbounded: while walwire is away, its slot retains WAL until the disk is full"), nil
 }
 
@@ -114,8 +114,11 @@ func (in *inspection) idleSlotTimeout(context.Context) ([]Finding, error) {
 
 func (in *inspection) slotsLeft(context.Context) ([]Finding, error) {
 	s := in.server
-	if s.OurSlotExists || s.UsedSlots < int64(s.MaxSlots) {
-		return nil, nil
+	switch {
+	case s.OurSlotExists:
+		return fine(CodeSlotsFull, "walwire's replication slot is there: it needs no free one"), nil
+	case s.UsedSlots < int64(s.MaxSlots):
+		return fine(CodeSlotsFull, "%d of %d replication slots are taken", s.UsedSlots, s.MaxSlots), nil
 	}
 	hint := "Then restart PostgreSQL."
 	if len(s.UnusedSlots) > 0 {

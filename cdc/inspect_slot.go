@@ -33,7 +33,7 @@ func dropSlot(name string) string {
 func (in *inspection) slot(ctx context.Context) ([]Finding, error) {
 	s, err := queryOne[slotFacts](ctx, in.q, slotSQL, in.opts.Slot)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil // made at start
+		return fine(CodeSlot, "slot %s is not there yet: walwire makes it when it starts", quoteIdent(in.opts.Slot)), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read slot: %w", err)
@@ -59,7 +59,7 @@ func (in *inspection) slot(ctx context.Context) ([]Finding, error) {
 	case s.Active:
 		return []Finding{in.activeSlot(s)}, nil
 	default:
-		return nil, nil
+		return fine(CodeSlot, "slot %s is one of pgoutput, of this database, not lost and not in use", name), nil
 	}
 	return []Finding{f}, nil
 }

@@ -92,6 +92,49 @@ func TestInspectSound(t *testing.T) {
 	}
 }
 
+// What is well is said in words that hold of this database, and not at all of
+// what could not be looked at.
+func TestInspectOK(t *testing.T) {
+	b := newInspectBench(t)
+	oks := func(opts InspectOptions) map[string]string {
+		said := make(map[string]string)
+		for _, f := range mustInspect(t, b.conn, opts) {
+			if f.Severity == SeverityOK {
+				said[f.Code] = f.Message
+			}
+		}
+		return said
+	}
+	said := oks(b.opts)
+	for code, want := range map[string]string{CodeSlot: "is not there yet", CodeSlotsFull: "replication slots are taken",
+		CodeReplicationConnect: "was made", CodeSelectRight: "may SELECT", CodeRoleMissing: b.role} {
+		if !strings.Contains(said[code], want) {
+			t.Errorf("%s: %q, want %q in it", code, said[code], want)
+		}
+	}
+	pgtest.MustExec(t, b.admin, fmt.Sprintf(`SELECT pg_create_logical_replication_slot('%s', 'pgoutput')`, b.opts.Slot))
+	defer pgtest.MustExec(t, b.admin, dropSlot(b.opts.Slot))
+	pgtest.MustExec(t, b.admin, fmt.Sprintf(`REVOKE SELECT ON "My S"."T""t" FROM %s`, b.role))
+	b.opts.DatabaseURL = ""
+	said = oks(b.opts)
+	for code, want := range map[string]string{CodeSlot: "not lost and not in use", CodeSlotsFull: "needs no free one"} {
+		if !strings.Contains(said[code], want) {
+			t.Errorf("%s: %q, want %q in it", code, said[code], want)
+		}
+	}
+	for _, code := range []string{CodeReplicationConnect, CodeSelectRight} {
+		if said[code] != "" {
+			t.Errorf("%s: %q, of what was not found well", code, said[code])
+		}
+	}
+	b.opts.Tables = []TableName{{"My S", "none"}}
+	for _, code := range []string{CodeKeyMissing, CodeReplicaIdentity, CodeRowSecurity, CodePublication} {
+		if said := oks(b.opts)[code]; said != "" {
+			t.Errorf("%s without a table: %q", code, said)
+		}
+	}
+}
+
 // Each thing that can be wrong is found by walwire's own role, and gone once the
 // printed SQL was run by a superuser. %[1]s is the role, %[2]s the slot, %[3]s the database.
 func TestInspectFindings(t *testing.T) {

@@ -173,7 +173,7 @@ func (c *Consumer) start(ctx context.Context, conn *pgconn.PgConn) (*replication
 		return nil, err
 	}
 	if slot == nil || slot.activePID != conn.PID() {
-		return nil, fmt.Errorf("start replication: the slot is not ours any more: %w", whyEnded(ctx, conn))
+		return nil, fmt.Errorf("start replication: the stream ended at once: %w", whyEnded(ctx, conn))
 	}
 	if slot.confirmed > c.handled {
 		return nil, fmt.Errorf("%w: slot %q was moved to %s by another program, while walwire had handled %s; "+startAgain, ErrSlotLost, c.opts.Slot, slot.confirmed, c.handled)
