@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -70,6 +71,8 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 		return nil, refuse("no token was given", nil)
 	case len(token) > v.config.MaxBytes:
 		return nil, refuse("the token is too long", nil)
+	case strings.ContainsAny(token, " \t\r\n"):
+		return nil, refuse("the token is not a signed JSON Web Token", nil) // base64 would pass over line ends
 	}
 	var unavailable error
 	claims := jwt.MapClaims{}

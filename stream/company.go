@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"sync"
@@ -75,9 +76,11 @@ func newCompany(h *Hub, id string) *company {
 	return c
 }
 
-// join gives the company of that id, made when it is the first session's.
-func (h *Hub) join(id string, fn func(*company)) bool {
-	return h.post(func() {
+// join gives the company of that id, made when it is the first session's; nil when
+// the hub has ended or does not answer before ctx ends.
+func (h *Hub) join(ctx context.Context, id string) *company {
+	joined := make(chan *company, 1)
+	posted := h.postContext(ctx, func() {
 		c := h.companies[id]
 		if c == nil {
 			c = newCompany(h, id)
@@ -87,8 +90,12 @@ func (h *Hub) join(id string, fn func(*company)) bool {
 			h.group.Go(c.run)
 		}
 		c.users++
-		fn(c)
+		joined <- c
 	})
+	if !posted {
+		return nil
+	}
+	return <-joined // the hub is at it
 }
 
 // leave ends the company with its last session.
@@ -226,16 +233,34 @@ func (c *company) restart(unseen []companyTx, position cdc.LSN) {
 // of tables that can't be served any more end.
 func (c *company) adopt(served *tables) {
 	c.served = served
+	var altered []*subscription
 	for s, t := range c.tables {
 		name := s.mapping.Name
-		broken := served.broken[name]
-		if broken == nil && served.shapes[name] == s {
+		if served.broken[name] == nil && served.shapes[name] == s {
 			continue
 		}
 		for _, v := range t.views {
 			for sub := range v.subscribers {
-				c.rebind(sub, broken)
+				altered = append(altered, sub)
 			}
 		}
+	}
+	c.pause(altered, true)
+	for _, sub := range altered {
+		c.rebind(sub, served.broken[sub.query.shape.mapping.Name])
+	}
+	c.pause(altered, false)
+}
+
+// pause keeps the sessions of subscriptions where they are while these are made
+// anew: all their queries go on together.
+func (c *company) pause(subs []*subscription, paused bool) {
+	c.mu.Lock()
+	for _, sub := range subs {
+		sub.session.paused = paused
+	}
+	c.mu.Unlock()
+	for _, sub := range subs {
+		sub.session.kick()
 	}
 }

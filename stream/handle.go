@@ -31,6 +31,9 @@ func parseRequest(frame []byte) (*request, *Error) {
 	if !utf8.Valid(frame) {
 		return &r, errorf(CodeInvalidArgument, "the frame is not valid UTF-8")
 	}
+	if err := checkMembers(frame); err != nil {
+		return &r, err
+	}
 	d := json.NewDecoder(bytes.NewReader(frame))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&r); err != nil {
@@ -40,6 +43,45 @@ func parseRequest(frame []byte) (*request, *Error) {
 		return &r, errorf(CodeInvalidArgument, "the frame holds more than one JSON value: send one a message")
 	}
 	return &r, nil
+}
+
+// checkMembers refuses what encoding/json lets pass: a member that is written
+// twice, or in other letters than the protocol's. What is no object at all is left to
+// the decoder.
+func checkMembers(object []byte) *Error {
+	d := json.NewDecoder(bytes.NewReader(object))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return nil
+	}
+	seen := make(map[string]bool)
+	for d.More() {
+		token, err := d.Token()
+		name, ok := token.(string)
+		if err != nil || !ok {
+			return nil
+		}
+		if seen[name] {
+			return errorf(CodeInvalidArgument, "the member %q stands twice", name)
+		}
+		seen[name] = true
+		if plain := strings.ToLower(name); plain != name && !mixedCase(name) {
+			return errorf(CodeInvalidArgument, "unknown member %q: names are written as in the protocol, such as %q", name, plain)
+		}
+		var skipped json.RawMessage
+		if d.Decode(&skipped) != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// mixedCase tells the protocol's members that are not all in lower case.
+func mixedCase(name string) bool {
+	switch name {
+	case "orderBy", "limitToLast", "startAt", "startAfter", "endAt", "endBefore":
+		return true
+	}
+	return false
 }
 
 // jsonProblem words a decoding error without Go's names.

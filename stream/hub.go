@@ -172,16 +172,24 @@ func (h *Hub) Run(ctx context.Context) error {
 }
 
 // post runs fn in the hub's goroutine; false when the hub has ended.
-func (h *Hub) post(fn func()) bool {
+func (h *Hub) post(fn func()) bool { return h.postContext(context.Background(), fn) }
+
+// postContext is post for who does not wait longer than ctx. A hub that reads the
+// schema takes nothing meanwhile.
+func (h *Hub) postContext(ctx context.Context, fn func()) bool {
 	select {
 	case <-h.running:
 	case <-h.done:
+		return false
+	case <-ctx.Done():
 		return false
 	}
 	select {
 	case h.calls <- fn:
 		return true
 	case <-h.done:
+		return false
+	case <-ctx.Done():
 		return false
 	}
 }

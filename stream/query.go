@@ -40,6 +40,9 @@ func (q *clientQuery) unsupported() string {
 
 func parseQuery(raw json.RawMessage) (*clientQuery, *Error) {
 	var q clientQuery
+	if err := checkMembers(raw); err != nil {
+		return nil, err
+	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&q); err != nil {

@@ -192,24 +192,24 @@ func (s *Server) waitHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	defer cancel()
 	reached := make(chan struct{})
-	s.hub.awaitServed(s.companyOf(p), lsn, timeout, func() bool { return r.Context().Err() != nil }, func() { close(reached) })
+	s.hub.awaitServed(ctx, s.companyOf(p), lsn, timeout, func() { close(reached) })
 	select {
 	case <-reached:
 		writeJSON(w, http.StatusOK, map[string]string{"position": s.hub.Position().String()})
-	case <-timer.C:
+	case <-ctx.Done():
 		writeError(w, errorf(CodeDeadlineExceeded, "%s has not been reached within %s", lsn, timeout))
-	case <-r.Context().Done():
 	case <-s.hub.done:
 		writeError(w, errorf(CodeUnavailable, "the server stops: try again"))
 	}
 }
 
 // awaitServed calls fn once lsn has been handled for a company, connected or not.
-func (h *Hub) awaitServed(id string, lsn cdc.LSN, patience time.Duration, gone func() bool, fn func()) {
-	h.post(func() {
+func (h *Hub) awaitServed(ctx context.Context, id string, lsn cdc.LSN, patience time.Duration, fn func()) {
+	gone := func() bool { return ctx.Err() != nil }
+	h.postContext(ctx, func() {
 		if c := h.companies[id]; c != nil {
 			h.awaitCompanyHere(c, lsn, patience, gone, fn)
 			return

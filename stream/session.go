@@ -42,6 +42,7 @@ type session struct {
 	// The following are guarded by company.mu.
 	subscriptions []*subscription
 	rebasing      bool // the company has been asked to begin what is behind anew; the writer sets it
+	paused        bool // subscriptions are being made anew
 	revoked       bool // the rights the session runs under are no longer those of its user
 
 	mu      sync.Mutex // protects following
@@ -180,6 +181,9 @@ func (s *session) collect() (cut, bool) {
 		return cut{}, false
 	}
 	out := cut{position: c.published, time: c.stamp}
+	if s.paused {
+		return cut{}, false
+	}
 	behind := false
 	for _, sub := range s.subscriptions {
 		if sub.held {

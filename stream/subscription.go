@@ -32,7 +32,8 @@ type base struct {
 
 // watch is what walwire does with a query of its own.
 type watch struct {
-	ready func(rows [][]byte, err *Error) // in the company's goroutine
+	ready    func(rows [][]byte, err *Error) // in the company's goroutine; must not block
+	answered bool                            // the company's: rights hang on it from then on
 }
 
 // query is a compiled query of one principal.
@@ -141,6 +142,7 @@ func (c *company) publishedEnd(v *view) uint64 { return v.chain.end() }
 func (c *company) attachLocked(sub *subscription, b *base, next uint64) {
 	if sub.watch != nil {
 		sub.watch.ready(b.rows, nil)
+		sub.watch.answered = true
 	}
 	sub.base, sub.next, sub.attached, sub.held = b, next, true, false
 }
@@ -266,7 +268,11 @@ func (c *company) rebind(sub *subscription, broken *Error) {
 
 // fail tells the client that its subscription has ended.
 func (sub *subscription) fail(err *Error) {
-	if sub.watch != nil {
+	switch {
+	case sub.watch != nil && sub.watch.answered:
+		sub.session.revoke()
+		return
+	case sub.watch != nil:
 		sub.watch.ready(nil, err)
 		return
 	}

@@ -48,7 +48,12 @@ func (s *session) userRow(ctx context.Context, ur *mapping.UserRow, user map[str
 		err  *Error
 	}
 	answers := make(chan answer, 1)
-	sub := &subscription{session: s, read: func() {}, watch: &watch{ready: func(rows [][]byte, err *Error) { answers <- answer{rows, err} }}}
+	sub := &subscription{session: s, read: func() {}, watch: &watch{ready: func(rows [][]byte, err *Error) {
+		select {
+		case answers <- answer{rows, err}:
+		default: // answered before
+		}
+	}}}
 	sub.query = &query{
 		shape: sh, predicate: match, columns: ur.Columns(), verbatim: true,
 		compile: func(*tables) (*query, *Error) {

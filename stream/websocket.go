@@ -105,12 +105,10 @@ func (s *Server) serve(conn *websocket.Conn, token string) {
 		return
 	}
 	ss := newSession(s, newSessionID(), p, t)
-	joined := make(chan *company, 1)
-	if !s.hub.join(s.companyOf(p), func(c *company) { joined <- c }) {
-		refuse(t, errorf(CodeUnavailable, "the server stops: connect again"), CloseStopping)
+	if ss.company = s.hub.join(ctx, s.companyOf(p)); ss.company == nil {
+		refuse(t, errorf(CodeUnavailable, "the server can't take a connection now: try again"), CloseStopping)
 		return
 	}
-	ss.company = <-joined
 	defer ss.leave()
 	if err := ss.loadUser(ctx); err != nil {
 		s.options.Log.Warn("user not loaded", "user", p.ID, "company", p.Company, "error", err)
