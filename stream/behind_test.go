@@ -49,6 +49,23 @@ func TestBank(t *testing.T) {
 	}
 }
 
+// A table that is altered again and again makes its queries anew; those of one
+// connection still go on together.
+func TestBankAltered(t *testing.T) {
+	s := startTuned(t, app.Tuning{})
+	types, n := []string{"varchar(300)", "text"}, 0
+	runBank(t, s, 400, func() error {
+		n++
+		if _, err := s.DB.Exec(t.Context(), `SET lock_timeout = '2s'; ALTER TABLE items ALTER note TYPE `+types[n%2]); err != nil && !isConflict(err) {
+			return err
+		}
+		return balance(s)
+	})
+	if n < 3 {
+		t.Errorf("altered %d times only", n)
+	}
+}
+
 // A client that stops reading while its rows change thousands of times costs
 // nobody else anything. It gets the changes merged, or, further behind than the
 // server remembers, is begun anew; either way it is exact in the end.
