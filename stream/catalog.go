@@ -3,7 +3,6 @@ package stream
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/walwire/walwire/cdc"
 )
@@ -21,26 +20,19 @@ func (h *Hub) fingerprints() (fingerprints, error) {
 // rewritten, columns swapped, partitions attached, tables made anew, a publication
 // altered. Their views are read again.
 func (h *Hub) watchCatalog(known fingerprints) {
-	t := time.NewTicker(h.CatalogInterval)
-	defer t.Stop()
-	for {
-		select {
-		case <-h.ctx.Done():
-			return
-		case <-t.C:
-		}
+	h.every(h.CatalogInterval, func() {
 		now, err := h.fingerprints()
 		if err != nil {
 			if h.ctx.Err() == nil {
 				h.Log.Warn("can't look at the catalogue", "error", err)
 			}
-			continue
+			return
 		}
 		if changed := h.changed(known, now); len(changed) > 0 {
 			known = now
 			h.post(func() { h.recheck(changed) })
 		}
-	}
+	})
 }
 
 // changed names the tables whose fingerprints differ. Where one has joined the

@@ -31,13 +31,13 @@
 // see replace those read, and the view is live at the company's position. The same
 // is done again, with the difference sent, when the stream alone can't tell the rows:
 // a transaction too large to hold, changes dropped for a company that could not keep
-// up, values that the WAL does not repeat.
+// up, values that the WAL does not repeat, a catalogue that changed rows by itself.
 //
 // # Goroutines
 //
 // Hub.Run owns the routing and starts: one goroutine a company, ended with its
-// last session; one that watches which commits have become visible; one for each
-// snapshot being read; all joined before Run returns. A Server starts, for each
+// last session; one that watches which commits have become visible, and one that
+// watches the catalogue; one for each snapshot being read; all joined before Run returns. A Server starts, for each
 // connection, its reader, and its writer while there is something to write;
 // Close joins them. Nothing blocks on a company: inboxes are unbounded in messages
 // and bounded in octets of rows, past which the company is read again.

@@ -10,26 +10,33 @@ import (
 // known to see, which of them are visible by now. Until one is, it must be
 // neither dropped nor acknowledged: a hand-off may still need it.
 func (h *Hub) watchVisibility() {
-	t := time.NewTicker(h.VisibilityInterval)
-	defer t.Stop()
-	for {
-		select {
-		case <-h.ctx.Done():
-			return
-		case <-t.C:
-		}
+	h.every(h.VisibilityInterval, func() {
 		if h.pending.Load() == 0 {
 			h.post(h.acknowledge)
-			continue
+			return
 		}
 		snap, err := h.Snapshotter.Visible(h.ctx)
 		if err != nil {
 			if h.ctx.Err() == nil {
 				h.Log.Warn("can't see which commits are visible; WAL is kept meanwhile", "error", err)
 			}
-			continue
+			return
 		}
 		h.post(func() { h.saw(&snap) })
+	})
+}
+
+// every calls fn at an interval until the hub ends.
+func (h *Hub) every(interval time.Duration, fn func()) {
+	t := time.NewTicker(interval)
+	defer t.Stop()
+	for {
+		select {
+		case <-h.ctx.Done():
+			return
+		case <-t.C:
+			fn()
+		}
 	}
 }
 
