@@ -16,6 +16,7 @@ import (
 )
 
 const (
+	orderedRows    = 120
 	orderRounds    = 2 // of each type first, in each direction, with NULLs at each end
 	boundsPerOrder = 2 // positions, each with all four bounds
 )
@@ -71,7 +72,7 @@ type testTerm struct {
 }
 
 func newOrderOracle(t *testing.T, seed uint64) *orderOracle {
-	o := &orderOracle{oracle: newOracle(t, seed)}
+	o := &orderOracle{oracle: newOracle(t, seed, orderedRows)}
 	samples := pgvaluetest.Samples()
 	for i, c := range o.columns {
 		var values []orderValue
