@@ -20,7 +20,7 @@ type vector struct {
 	Subscriptions []int
 	Resumed       []int
 	Steps         []struct {
-		Frame json.RawMessage
+		Frame  json.RawMessage
 		Rows   map[string][]apptest.Row
 		Sorted map[string][]apptest.Row
 		Ended  map[string]string
