@@ -203,7 +203,9 @@ func TestInspectStandby(t *testing.T) {
 	}
 }
 
-// startStandby copies the primary with pg_basebackup and runs it as a hot standby.
+// startStandby copies the primary and runs the copy as a hot standby. It needs no
+// more than a server: pg_basebackup is not beside every server's programs, and one
+// of another version may not do.
 func startStandby(t *testing.T, primary *pgserver.Server) *pgx.Conn {
 	t.Helper()
 	root, err := os.MkdirTemp("", "walwire-standby-")
@@ -228,10 +230,7 @@ func startStandby(t *testing.T, primary *pgserver.Server) *pgx.Conn {
 		return cmd
 	}
 	data := filepath.Join(root, "data")
-	if out, err := run("pg_basebackup", "-d", primary.URL(), "-D", data, "-R", "-c", "fast").CombinedOutput(); err != nil {
-		t.Fatalf("pg_basebackup: %v\n%s", err, out)
-	}
-	os.Remove(filepath.Join(data, "postmaster.pid"))
+	backup(t, primary, data)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -263,4 +262,45 @@ func startStandby(t *testing.T, primary *pgserver.Server) *pgx.Conn {
 	})
 	t.Cleanup(func() { conn.Close(context.Background()) })
 	return conn
+}
+
+// backup copies the files of a running server, as one that will follow it.
+func backup(t *testing.T, primary *pgserver.Server, data string) {
+	t.Helper()
+	conn := pgtest.MustConnect(t, primary.URL())
+	start, stop := `SELECT pg_backup_start('standby', true)`, `SELECT labelfile FROM pg_backup_stop()`
+	if primary.Version() < 150000 {
+		start, stop = `SELECT pg_start_backup('standby', true, false)`, `SELECT labelfile FROM pg_stop_backup(false)`
+	}
+	pgtest.MustExec(t, conn, start)
+	if out, err := exec.Command("cp", "-a", primary.DataDir(), data).CombinedOutput(); err != nil {
+		t.Fatalf("copy the primary: %v\n%s", err, out)
+	}
+	var label string
+	if err := conn.QueryRow(t.Context(), stop).Scan(&label); err != nil {
+		t.Fatalf("end the backup: %v", err)
+	}
+	os.Remove(filepath.Join(data, "postmaster.pid"))
+	slots, err := filepath.Glob(filepath.Join(data, "pg_replslot", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, slot := range slots {
+		os.RemoveAll(slot)
+	}
+	info, err := os.Stat(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	for name, text := range map[string]string{"backup_label": label, "standby.signal": "",
+		"postgresql.auto.conf": "primary_conninfo = '" + primary.URL() + "'\n"} {
+		file := filepath.Join(data, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(file, int(owner.Uid), int(owner.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
