@@ -55,9 +55,12 @@ func TestInspectSettings(t *testing.T) {
 			[]string{CodeKeepSizeUnbounded, CodeSenderTimeoutOff}, false},
 		{"Slots", map[string]string{"max_replication_slots": "1", "max_slot_wal_keep_size": "1GB"},
 			`SELECT pg_create_physical_replication_slot('other')`, []string{CodeSlotsFull}, true},
+		{"IdleSlots", map[string]string{"idle_replication_slot_timeout": "1h", "max_slot_wal_keep_size": "1GB"}, "",
+			[]string{CodeIdleSlotTimeout}, false},
 		{"Senders", map[string]string{"max_wal_senders": "0", "max_slot_wal_keep_size": "1GB"}, "", []string{CodeSendersFull}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			needs(t, tt.want[0])
 			srv, opts := inspectServer(t, tt.settings)
 			conn := pgtest.MustConnect(t, srv.URL())
 			if tt.setup != "" {
@@ -117,9 +120,65 @@ func TestInspectSlotLost(t *testing.T) {
 	if len(findings) != 1 || findings[0].Code != CodeSlotLost {
 		t.Fatalf("found:\n%s", describe(findings))
 	}
+	want := "the WAL that it needs is gone"
+	if srv.Version() >= 170000 {
+		want += " (wal_removed)"
+	}
+	if !strings.HasSuffix(findings[0].Message, want) {
+		t.Errorf("it says %q, want %q", findings[0].Message, want)
+	}
 	runFinding(t, conn, findings[0])
 	if findings = settingProblems(mustInspect(t, conn, opts)); len(findings) > 0 {
 		t.Errorf("after mending there is still:\n%s", describe(findings))
+	}
+}
+
+// Since 18 a slot that nobody reads can be lost by that alone.
+func TestInspectSlotIdle(t *testing.T) {
+	needs(t, CodeIdleSlotTimeout)
+	srv, opts := inspectServer(t, map[string]string{"idle_replication_slot_timeout": "1s", "max_slot_wal_keep_size": "1GB"})
+	conn := pgtest.MustConnect(t, srv.URL())
+	pgtest.MustExec(t, conn, `SELECT pg_create_logical_replication_slot('walwire', 'pgoutput')`)
+	var findings []Finding
+	await(t, "the slot to be lost", func() bool {
+		pgtest.MustExec(t, conn, `CHECKPOINT`)
+		findings = settingProblems(mustInspect(t, conn, opts))
+		return slices.Equal(settingCodes(findings), []string{CodeIdleSlotTimeout, CodeSlotLost})
+	})
+	if says := findings[1].Message; !strings.HasSuffix(says, "allows (idle_timeout)") {
+		t.Errorf("it says %q", says)
+	}
+	runFinding(t, conn, findings[1])
+	if got := settingCodes(mustInspect(t, conn, opts)); !slices.Equal(got, []string{CodeIdleSlotTimeout}) {
+		t.Errorf("after mending: found %q", got)
+	}
+}
+
+// Since 17 it is said whether a failover takes the slot along.
+func TestInspectSlotFailover(t *testing.T) {
+	b := newInspectBench(t)
+	says := func() string {
+		for _, f := range mustInspect(t, b.conn, b.opts) {
+			if f.Code == CodeSlot && f.Severity == SeverityOK {
+				return f.Message
+			}
+		}
+		return ""
+	}
+	pgtest.MustExec(t, b.admin, `SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, b.opts.Slot)
+	if pgtest.Version(t) < 170000 {
+		if said := says(); !strings.HasSuffix(said, "not in use") {
+			t.Errorf("it says %q", said)
+		}
+		return
+	}
+	if said := says(); !strings.HasSuffix(said, "(failover is off)") {
+		t.Errorf("it says %q", said)
+	}
+	pgtest.MustExec(t, b.admin, `SELECT pg_drop_replication_slot($1)`, b.opts.Slot)
+	pgtest.MustExec(t, b.admin, `SELECT pg_create_logical_replication_slot($1, 'pgoutput', failover => true)`, b.opts.Slot)
+	if said := says(); !strings.HasSuffix(said, "standbys carry it on (failover)") {
+		t.Errorf("it says %q", said)
 	}
 }
 

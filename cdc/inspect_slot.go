@@ -8,10 +8,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// slotSQL reads our slot. invalidation_reason is there since 17.
+// slotSQL reads our slot. invalidation_reason and failover are there since 17.
 const slotSQL = `
 SELECT s.slot_type, coalesce(s.plugin::text, ''), coalesce(s.database::text, ''), s.active, coalesce(s.active_pid, 0),
-	coalesce(s.wal_status, ''), coalesce(to_jsonb(s)->>'invalidation_reason', ''),
+	coalesce(s.wal_status, ''), coalesce(to_jsonb(s)->>'invalidation_reason', ''), coalesce(to_jsonb(s)->>'failover', ''),
 	coalesce((SELECT r.application_name FROM pg_catalog.pg_stat_replication r WHERE r.pid = s.active_pid), '')
 FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = $1`
 
@@ -23,6 +23,7 @@ type slotFacts struct {
 	ActivePID    int32
 	WALStatus    string
 	Invalidation string
+	Failover     string // "true" or "false"; before 17 empty
 	Application  string
 }
 
@@ -53,15 +54,41 @@ func (in *inspection) slot(ctx context.Context) ([]Finding, error) {
 		f.Code = CodeSlotLost
 		f.Message = fmt.Sprintf("slot %s is lost: the WAL that it needs is gone", name)
 		if s.Invalidation != "" {
-			f.Message = fmt.Sprintf("slot %s is lost: %s", name, s.Invalidation)
+			f.Message = fmt.Sprintf("slot %s is lost: %s", name, invalidation(s.Invalidation))
 		}
 		f.Hint = "walwire then makes a new one, and every live query is read again."
 	case s.Active:
 		return []Finding{in.activeSlot(s)}, nil
 	default:
-		return fine(CodeSlot, "slot %s is one of pgoutput, of this database, not lost and not in use", name), nil
+		return fine(CodeSlot, "slot %s is one of pgoutput, of this database, not lost and not in use%s", name, s.failover()), nil
 	}
 	return []Finding{f}, nil
+}
+
+// invalidation says in words why PostgreSQL has invalidated a slot.
+func invalidation(reason string) string {
+	why, ok := map[string]string{
+		"wal_removed":            "it fell further behind than max_slot_wal_keep_size allows, and the WAL that it needs is gone",
+		"idle_timeout":           "nobody read it for longer than idle_replication_slot_timeout allows",
+		"rows_removed":           "rows of the catalogue that it needs are gone",
+		"wal_level_insufficient": "wal_level was not logical for a time",
+	}[reason]
+	if !ok {
+		return reason
+	}
+	return why + " (" + reason + ")"
+}
+
+// failover says whether standbys carry the slot, where the server can tell.
+func (s *slotFacts) failover() string {
+	switch s.Failover {
+	case "true":
+		return "; standbys carry it on (failover)"
+	case "false":
+		return "; no standby carries it on (failover is off)"
+	default:
+		return ""
+	}
 }
 
 func (in *inspection) activeSlot(s slotFacts) Finding {
