@@ -77,12 +77,15 @@ func (c *company) logAfter(position cdc.LSN) int {
 	return sort.Search(len(c.recent), func(i int) bool { return c.recent[i].tx.End > position })
 }
 
+// tokenVersion changes with what a row looks like to clients.
+const tokenVersion = "1"
+
 // token binds a subscription to its user, its query with the rights it runs under,
 // and the table as it is.
 func (c *company) token(user string, v *view) string {
 	s := v.table.shape
 	name := s.catalog.TableName
-	return c.hub.sealer.token(c.id, user, s.mapping.Name, name.String(), s.columns[s.company].Name, c.served.marks[name], v.id)
+	return c.hub.sealer.token(tokenVersion, c.id, user, s.mapping.Name, name.String(), s.columns[s.company].Name, c.served.marks[name], v.id)
 }
 
 // missed gives what happened to a view's rows since position; false when the log
