@@ -90,3 +90,32 @@ func transactionsBelow(ctx context.Context, q CatalogQuerier, xid int64) ([]stri
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
+
+const joiningSQL = `
+SELECT DISTINCT w.s, w.n
+FROM unnest($1::text[], $2::text[]) AS w(s, n)
+JOIN pg_catalog.pg_namespace ns ON ns.nspname = w.s
+JOIN pg_catalog.pg_class c ON c.relnamespace = ns.oid AND c.relname = w.n
+JOIN pg_catalog.pg_publication p ON p.pubname = $3
+JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid
+	AND (r.prrelid = c.oid OR r.prrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))
+WHERE age(r.xmin) <= age(pg_snapshot_xmin(pg_current_snapshot())::xid)`
+
+// Joining names those of the tables that joined the publication while a transaction
+// was open that still is: WaitAdded is for them. Nobody has to have watched it. An ADD
+// that was itself in a long transaction can hide a younger one from it.
+func Joining(ctx context.Context, q CatalogQuerier, publication string, tables []TableName) ([]TableName, error) {
+	schemas, names := make([]string, len(tables)), make([]string, len(tables))
+	for i, t := range tables {
+		schemas[i], names[i] = t.Schema, t.Name
+	}
+	rows, err := q.Query(ctx, joiningSQL, schemas, names, publication)
+	if err != nil {
+		return nil, fmt.Errorf("look for tables new in the publication: %w", err)
+	}
+	joining, err := pgx.CollectRows(rows, pgx.RowToStructByPos[TableName])
+	if err != nil {
+		return nil, fmt.Errorf("look for tables new in the publication: %w", err)
+	}
+	return joining, nil
+}

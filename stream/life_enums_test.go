@@ -1,7 +1,10 @@
 package stream_test
 
 import (
+	"context"
 	"testing"
+
+	"github.com/walwire/walwire/internal/pgtest"
 )
 
 // Enums as a column has them: itself, in an array, under a domain, in a composite.
@@ -67,4 +70,47 @@ func TestLifeEnumRenamedBack(t *testing.T) {
 		l.check(l.stays, l.shown, sql, true)
 	}
 	l.settle("renamed back", false)
+}
+
+// A commit that the stream has told and no snapshot sees yet, since a synchronous
+// standby is away, is not lost when its table changes meanwhile.
+func TestLifeUnseenThroughChange(t *testing.T) {
+	server := pgtest.New(t, nil)
+	o := lifeOptions(moodsSchema, moodsConfig, "moods")
+	o.AdminURL = server.URL()
+	l := startLife(t, o, moodsQueries)
+	l.Exec(`SET synchronous_commit = local`)
+	l.Exec(`ALTER SYSTEM SET synchronous_standby_names = 'nobody'`)
+	l.Exec(`SELECT pg_reload_conf()`)
+	writer, written := pgtest.MustConnect(t, l.AdminURL), make(chan error, 1)
+	for name := ""; name != "nobody"; { // the session takes it up with its next statement
+		if err := writer.QueryRow(t.Context(), `SHOW synchronous_standby_names`).Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	go func() {
+		_, err := writer.Exec(context.Background(), `INSERT INTO moods VALUES (0, 1, 'happy', '{}', 'ok', ROW('ok', 2))`)
+		written <- err
+	}()
+	c := l.stays["owner"]
+	for len(l.shown[0].Rows) == 20 {
+		c.Read()
+	}
+	var seen int
+	l.Scan(&seen, `SELECT count(*) FROM moods`)
+	l.Exec(`ALTER TYPE mood ADD VALUE 'great'`)
+	for _, q := range l.shown {
+		for q.Resets == 0 {
+			c.Read()
+		}
+		if _, ok := q.Rows["[0]"]; !ok {
+			t.Errorf("a row of a commit that snapshots don't see yet (they see %d rows) is gone", seen)
+		}
+	}
+	l.Exec(`ALTER SYSTEM RESET synchronous_standby_names`)
+	l.Exec(`SELECT pg_reload_conf()`)
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	l.settle("visible", false)
 }

@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,34 @@ func TestLifeJoinsWhileWritten(t *testing.T) {
 	l.step(`SELECT` + writeTasks)
 	l.Wait(c)
 	mustShow(t, l.Server, q, now)
+}
+
+// The same while the server is down: it does not serve before the writer has ended.
+func TestLifeJoinsWhileDown(t *testing.T) {
+	log := new(lockedBuffer)
+	o := lifeOptions(tasksSchema, tasksConfig, "tasks", "calm")
+	o.Log = slog.New(slog.NewTextHandler(log, nil))
+	l := startLife(t, o, tasksQueries)
+	l.Stop()
+	writer := pgtest.MustConnect(t, l.AdminURL)
+	pgtest.MustExec(t, writer, `BEGIN; INSERT INTO tasks (id, company, v) VALUES (700, 1, 7)`)
+	l.Exec(`ALTER PUBLICATION walwire DROP TABLE tasks; ALTER PUBLICATION walwire ADD TABLE tasks`)
+	done, stop := l.Launch()
+	defer stop()
+	for log.count("wait for transactions that were open") == 0 {
+		select {
+		case <-l.Ready():
+			t.Fatal("the server serves while the writer is open")
+		case err := <-done:
+			t.Fatal(err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	pgtest.MustExec(t, writer, `COMMIT`)
+	<-l.Ready()
+	l.stays, l.shown = l.connect(nil)
+	l.settle("joined", false)
+	l.step(`SELECT` + writeTasks)
 }
 
 // Tables that can't be followed are refused at the start, and end their queries when

@@ -43,7 +43,21 @@ func (a *App) prepare(ctx context.Context, s *cdc.Snapshotter) error {
 	if err != nil {
 		return err
 	}
-	return a.refuse(findings)
+	if err := a.refuse(findings); err != nil {
+		return err
+	}
+	return a.awaitJoined(ctx, s)
+}
+
+// awaitJoined waits for what was open when tables joined the publication, which may
+// have been while nobody watched.
+func (a *App) awaitJoined(ctx context.Context, s *cdc.Snapshotter) error {
+	joining, err := cdc.Joining(ctx, s.Pool(), a.cfg.Publication, tableNames(a.cfg))
+	if err != nil || len(joining) == 0 {
+		return err
+	}
+	a.starting(errors.New("waiting for the transactions that were open when tables joined the publication"))
+	return cdc.WaitAdded(ctx, s.Pool(), a.log, joining)
 }
 
 // awaitDatabase waits for a database that is not up yet. Anything but that is an error.
