@@ -88,6 +88,9 @@ func TestLifeColumns(t *testing.T) {
 			} {
 				l.step(`UPDATE tasks SET v = v + 1 WHERE id % 3 = 0`, sql)
 			}
+			// Every row is another, and the stream tells of one.
+			l.step(`ALTER TABLE tasks ALTER v TYPE bigint USING v * 10; UPDATE tasks SET note = 'w' WHERE id = 1`)
+			l.step(`ALTER TABLE tasks ALTER v TYPE int USING v / 10; UPDATE tasks SET note = 'w' WHERE id = 1`)
 			resumes, resets := l.counts()
 			t.Logf("%d resumes, %d resets", resumes, resets)
 			if calm := l.away[needsCalm]; calm.Resets > 0 {

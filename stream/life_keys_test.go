@@ -61,7 +61,7 @@ func TestLifePrepared(t *testing.T) {
 	l.Stop()
 	l.Exec(`UPDATE tasks SET v = v + 1 WHERE id > 20`)
 	l.Run()
-	l.stays, l.shown = l.connect(nil)
+	l.stay()
 	l.settle("restarted", false)
 	l.step(`COMMIT PREPARED 'second'`)
 	if _, resets := l.counts(); resets > 0 {

@@ -106,7 +106,7 @@ func TestLifeTableRenamed(t *testing.T) {
 	l.Exec(`ALTER TABLE elsewhere RENAME TO tasks; UPDATE tasks SET v = v + 1 WHERE id = 11`)
 	openAgain(l.Connect(l.Owner("1")), 1, `{"table":"tasks"}`)
 	l.queries, l.away, l.cursors = queries, away, cursors
-	l.stays, l.shown = l.connect(nil)
+	l.stay()
 	l.settle("renamed back", false)
 	l.step(`SELECT` + writeTasks)
 
@@ -142,7 +142,7 @@ func TestLifeTableRecreated(t *testing.T) {
 	l.Exec(recreate)
 	openAgain(l.Connect(l.Owner("1")), 1, `{"table":"tasks"}`)
 	l.queries, l.away, l.cursors = queries, away, cursors
-	l.stays, l.shown = l.connect(nil)
+	l.stay()
 	l.settle("made anew", false)
 	l.step(`SELECT` + writeTasks)
 }
