@@ -23,7 +23,12 @@ type ConsumerOptions struct {
 	MaxTransactionBytes int
 	// MaxBackoff bounds the wait between two connections. Zero means 10 s.
 	MaxBackoff time.Duration
-	Log        *slog.Logger
+	// RecreateLostSlot lets the consumer make a lost slot anew, or go on with one that
+	// another program moved, and hand over a Gap. Otherwise it ends with ErrSlotLost.
+	RecreateLostSlot bool
+	// FailoverSlot makes a new slot one that standbys keep in step (PostgreSQL 17).
+	FailoverSlot bool
+	Log          *slog.Logger
 }
 
 // Status is what a Consumer says of itself, for readiness and metrics.
@@ -34,7 +39,10 @@ type Status struct {
 	// Fatal is set when Err needs the operator.
 	Fatal bool
 	// Received is the position up to which every commit was handed over.
-	Received     LSN
+	Received LSN
+	// Floor is the position from which on the stream is complete: the slot's at the
+	// start, or the last Gap's. Zero until the stream has begun.
+	Floor        LSN
 	Acknowledged LSN
 	SystemID     string
 	Timeline     int32
@@ -47,13 +55,16 @@ type Consumer struct {
 	feed *Feed
 
 	received     atomic.Uint64 // handled, for Status
+	floor        atomic.Uint64 // see Status; set before anything above it is in the feed
 	acknowledged atomic.Uint64 // LSN that PostgreSQL may forget up to
 	want         atomic.Uint64 // LSN that somebody waits for
 	wake         atomic.Pointer[replication]
 	status       atomic.Pointer[Status]
 
-	// handled and relations belong to Run's goroutine.
-	handled  LSN
+	// What follows belongs to Run's goroutine.
+	handled  LSN  // zero until the stream has first begun
+	gap      *Gap // to be handed over when it begins again; nil: none
+	version  int  // server_version_num
 	system   string
 	timeline int32
 	arena    *txArena
@@ -81,9 +92,13 @@ func NewConsumer(opts ConsumerOptions, feed *Feed) *Consumer {
 func (c *Consumer) Status() Status {
 	s := *c.status.Load()
 	s.Received = LSN(c.received.Load())
+	s.Floor = c.Floor()
 	s.Acknowledged = LSN(c.acknowledged.Load())
 	return s
 }
+
+// Floor is Status' Floor. Safe for concurrent use.
+func (c *Consumer) Floor() LSN { return LSN(c.floor.Load()) }
 
 // Acknowledge lets PostgreSQL forget the WAL below lsn. It never moves back.
 // Safe for concurrent use.
@@ -110,7 +125,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		fatal := IsFatal(err)
+		fatal := IsFatal(err) && !(c.opts.RecreateLostSlot && errors.Is(err, ErrSlotLost)) // the next attempt makes it anew
 		c.status.Store(&Status{Err: err, Fatal: fatal, SystemID: c.system, Timeline: c.timeline})
 		switch {
 		case ctx.Err() != nil:

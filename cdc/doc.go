@@ -14,6 +14,10 @@
 // larger than ConsumerOptions.MaxTransactionBytes comes without its rows (Oversize) and
 // names the tables to be read again.
 //
+// Where commits may be missing, a Transaction without changes says so in its place
+// (Gap): at the slot's first position, and where a lost slot was made anew or another
+// program moved it. Consumer.Floor is the position from which on none is missing.
+//
 // A commit can be read from the WAL before other transactions can see it, so a
 // position alone does not join a snapshot to the stream: Snapshot.Sees does, by
 // transaction id.
@@ -31,9 +35,12 @@
 // # What ends the Consumer
 //
 // Lost connections, refused logins, a slot in use and a standby are tried again, with
-// backoff. A slot that another program moved, dropped or let go stale (ErrSlotLost), a
-// missing publication or right, and bytes that can't be followed need the operator
-// (IsFatal). A start is never asked for without its publication: PostgreSQL would notice
+// backoff. A slot that another program moved or dropped, or that was invalidated
+// (ErrSlotLost), a missing publication or right, and bytes that can't be followed need the
+// operator (IsFatal). With ConsumerOptions.RecreateLostSlot a lost slot is made anew
+// instead, or followed from where it is. Another history of the database
+// (ErrHistoryChanged) always ends the Consumer: positions and transaction ids of before
+// mean nothing in it. A start is never asked for without its publication: PostgreSQL would notice
 // only at the first change.
 //
 // # Goroutines

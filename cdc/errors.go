@@ -7,6 +7,11 @@ import "errors"
 // somebody else. Live queries can't go on from it without being read again.
 var ErrSlotLost = errors.New("replication slot lost")
 
+// ErrHistoryChanged means that this is not the WAL that was followed: the server is
+// another one, was promoted, or was set back to an earlier state. No position or
+// transaction id of before means anything in it, so all must begin anew.
+var ErrHistoryChanged = errors.New("the database's history is another one")
+
 // ErrShapeChanged means that a table's columns are no longer those the query
 // was made for.
 var ErrShapeChanged = errors.New("table changed its columns")
@@ -16,8 +21,9 @@ type errFatal struct{ error }
 
 func (e errFatal) Unwrap() error { return e.error }
 
-// IsFatal reports whether err needs the operator: reconnecting won't mend it.
+// IsFatal reports whether err needs the operator: reconnecting won't mend it. A
+// Consumer that may make its slot anew does not end with ErrSlotLost.
 func IsFatal(err error) bool {
 	var fatal errFatal
-	return errors.As(err, &fatal) || errors.Is(err, ErrSlotLost)
+	return errors.As(err, &fatal) || errors.Is(err, ErrSlotLost) || errors.Is(err, ErrHistoryChanged)
 }

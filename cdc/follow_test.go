@@ -63,6 +63,16 @@ func (b *bench) exec(t *testing.T, sql string, args ...any) {
 	pgtest.MustExec(t, b.admin, sql, args...)
 }
 
+// reconnect is for a server that was restarted.
+func (b *bench) reconnect(t *testing.T) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), b.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	*b.admin = *conn // in place, since the clean-up goes by it
+}
+
 func (b *bench) lsn(t *testing.T, sql string, args ...any) LSN {
 	t.Helper()
 	var text string
@@ -123,10 +133,12 @@ func (b *bench) active(t *testing.T) (active bool) {
 type follower struct {
 	*Consumer
 	feed     *Feed
-	ended    chan struct{} // Run has returned
-	err      error         // of Run, once ended is closed
-	stop     func()        // ends Run and waits for it
-	txs      []*Transaction
+	ended    chan struct{}  // Run has returned
+	err      error          // of Run, once ended is closed
+	stop     func()         // ends Run and waits for it
+	txs      []*Transaction // without gaps
+	gaps     []*Transaction
+	last     LSN // commit handed over
 	progress LSN
 }
 
@@ -167,7 +179,18 @@ func (f *follower) until(t *testing.T, what string, ok func() bool) {
 			if b.Progress < f.progress {
 				t.Fatalf("progress went from %s back to %s", f.progress, b.Progress)
 			}
-			f.txs, f.progress = append(f.txs, b.Transactions...), b.Progress
+			for _, tx := range b.Transactions {
+				if tx.Commit <= f.last {
+					t.Fatalf("a commit at %s after one at %s", tx.Commit, f.last)
+				}
+				f.last = tx.Commit
+				if tx.Gap != nil {
+					f.gaps = append(f.gaps, tx)
+				} else {
+					f.txs = append(f.txs, tx)
+				}
+			}
+			f.progress = b.Progress
 		case <-f.ended:
 			t.Fatalf("waiting for %s: the consumer ended: %v", what, f.err)
 		case <-deadline.C:

@@ -22,6 +22,9 @@ type InspectOptions struct {
 	// start: where they are not as they should be, that is then no more than
 	// information.
 	Manage bool
+	// RecreateLostSlot and FailoverSlot are ConsumerOptions'.
+	RecreateLostSlot bool
+	FailoverSlot     bool
 	// CompanyColumns names each table's company column.
 	CompanyColumns map[TableName]string
 	// Columns names the other columns that the config speaks of.

@@ -2,41 +2,24 @@ package cdc
 
 import (
 	"context"
-	"errors"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
 )
-
-// slotSQL reads our slot. invalidation_reason is there since 17.
-const slotSQL = `
-SELECT s.slot_type, coalesce(s.plugin::text, ''), coalesce(s.database::text, ''), s.active, coalesce(s.active_pid, 0),
-	coalesce(s.wal_status, ''), coalesce(to_jsonb(s)->>'invalidation_reason', ''),
-	coalesce((SELECT r.application_name FROM pg_catalog.pg_stat_replication r WHERE r.pid = s.active_pid), '')
-FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = $1`
-
-type slotFacts struct {
-	Type         string
-	Plugin       string
-	Database     string
-	Active       bool
-	ActivePID    int32
-	WALStatus    string
-	Invalidation string
-	Application  string
-}
 
 func dropSlot(name string) string {
 	return fmt.Sprintf("SELECT pg_drop_replication_slot(%s)", quoteLiteral(name))
 }
 
 func (in *inspection) slot(ctx context.Context) ([]Finding, error) {
-	s, err := queryOne[slotFacts](ctx, in.q, slotSQL, in.opts.Slot)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return fine(CodeSlot, "slot %s is not there yet: walwire makes it when it starts", quoteIdent(in.opts.Slot)), nil
-	}
+	s, err := ReadSlotHealth(ctx, in.q, in.opts.Slot)
 	if err != nil {
-		return nil, fmt.Errorf("read slot: %w", err)
+		return nil, err
+	}
+	if in.opts.FailoverSlot && in.server.Version < firstFailoverVersion {
+		return []Finding{{Severity: SeverityFatal, Code: CodeSlot, Subject: quoteIdent(in.opts.Slot),
+			Message: "slot_failover needs PostgreSQL 17, this is " + in.server.VersionText, Hint: "Set slot_failover to false in the config, or upgrade PostgreSQL."}}, nil
+	}
+	if s == nil {
+		return fine(CodeSlot, "slot %s is not there yet: walwire makes it when it starts", quoteIdent(in.opts.Slot)), nil
 	}
 	name := quoteIdent(in.opts.Slot)
 	f := Finding{Severity: SeverityFatal, Code: CodeSlot, Subject: name, SQL: statements(dropSlot(in.opts.Slot)),
@@ -49,13 +32,17 @@ func (in *inspection) slot(ctx context.Context) ([]Finding, error) {
 	case s.Database != in.server.Database:
 		f.Message = fmt.Sprintf("slot %s belongs to database %s, not %s: slot names are shared by all databases of a server",
 			name, quoteIdent(s.Database), quoteIdent(in.server.Database))
-	case s.WALStatus == "lost" || s.Invalidation != "":
+	case s.Lost() != "":
 		f.Code = CodeSlotLost
-		f.Message = fmt.Sprintf("slot %s is lost: the WAL that it needs is gone", name)
-		if s.Invalidation != "" {
-			f.Message = fmt.Sprintf("slot %s is lost: %s", name, s.Invalidation)
+		f.Message = fmt.Sprintf("slot %s is lost: %s", name, s.Lost())
+		f.Hint = "walwire then makes a new one, and every live query is read again. With on_slot_loss: recreate it does so by itself."
+		if in.opts.RecreateLostSlot {
+			f.Severity, f.Hint = SeverityWarning, "walwire drops it and makes a new one when it starts; every live query is read again."
 		}
-		f.Hint = "walwire then makes a new one, and every live query is read again."
+	case in.opts.FailoverSlot && !s.Failover:
+		f.Severity = SeverityWarning
+		f.Message = fmt.Sprintf("slot %s was made without failover: it will not survive one, although slot_failover is set", name)
+		f.Hint = "Stop walwire before, and it makes the slot anew; every live query is read again."
 	case s.Active:
 		return []Finding{in.activeSlot(s)}, nil
 	default:
@@ -64,7 +51,7 @@ func (in *inspection) slot(ctx context.Context) ([]Finding, error) {
 	return []Finding{f}, nil
 }
 
-func (in *inspection) activeSlot(s slotFacts) Finding {
+func (in *inspection) activeSlot(s *SlotHealth) Finding {
 	name := quoteIdent(in.opts.Slot)
 	if s.Application == ApplicationName {
 		return Finding{Severity: SeverityInfo, Code: CodeSlotActive, Subject: name,

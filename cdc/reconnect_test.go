@@ -135,11 +135,7 @@ func TestConsumerServerRestart(t *testing.T) {
 	more := len(f.txs) + 60
 	f.until(t, "transactions", func() bool { return len(f.txs) >= more })
 	s.finish()
-	conn, err := pgx.Connect(t.Context(), b.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	*b.admin = *conn // in place, since the clean-up goes by it
+	b.reconnect(t)
 	f.reach(t, b.now(t))
 	checkSeries(t, b, f)
 }

@@ -5,23 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 )
-
-// slotState is a row of pg_replication_slots as far as resuming depends on it.
-type slotState struct {
-	plugin    string
-	database  string
-	active    bool
-	activePID uint32
-	confirmed LSN
-	walStatus string
-}
 
 // whyEnded reads what a stream that has ended already had to say.
 func whyEnded(ctx context.Context, conn *pgconn.PgConn) error {
@@ -36,22 +25,19 @@ func whyEnded(ctx context.Context, conn *pgconn.PgConn) error {
 	}
 }
 
-// kind says what a slot is that is not pgoutput's.
-func (s *slotState) kind() string {
-	if s.plugin == "" {
-		return "a physical one"
-	}
-	return "one of the plugin " + strconv.Quote(s.plugin)
-}
-
 // startAgain is what mends a lost slot: nothing is kept across a start.
-const startAgain = "start walwire again: it goes on from where the slot is then, or makes a new one, and all clients get new snapshots"
+const startAgain = "start walwire again, or set on_slot_loss: recreate: it goes on from where the slot is then, or makes a new one, and all clients get new snapshots"
+
+// firstFailoverVersion is the first server_version_num that knows failover slots.
+const firstFailoverVersion = 170000
 
 // identify checks that this is the primary, and the server of before.
 func (c *Consumer) identify(ctx context.Context, conn *pgconn.PgConn) error {
 	ctx, cancel := context.WithTimeout(ctx, c.answerTimeout)
 	defer cancel()
-	rows, err := simpleQuery(ctx, conn, "SELECT pg_is_in_recovery(), current_setting('wal_level'), current_database()")
+	// The insert position, since what is flushed can lie inside a record.
+	rows, err := simpleQuery(ctx, conn, `SELECT pg_is_in_recovery(), current_setting('wal_level'), current_setting('server_version_num'),
+		CASE WHEN pg_is_in_recovery() THEN '0/0' ELSE pg_current_wal_insert_lsn() END`)
 	if err != nil {
 		return fmt.Errorf("identify server: %w", err)
 	}
@@ -61,27 +47,44 @@ func (c *Consumer) identify(ctx context.Context, conn *pgconn.PgConn) error {
 	if rows[0][1] != "logical" {
 		return errFatal{fmt.Errorf("wal_level is %q: run ALTER SYSTEM SET wal_level = 'logical' and restart PostgreSQL", rows[0][1])}
 	}
+	if c.version, err = strconv.Atoi(rows[0][2]); err != nil {
+		return fmt.Errorf("identify server: %w", err)
+	}
+	end, err := pglogrepl.ParseLSN(rows[0][3])
+	if err != nil {
+		return fmt.Errorf("identify server: %w", err)
+	}
 	id, err := pglogrepl.IdentifySystem(ctx, conn)
 	if err != nil {
 		return fmt.Errorf("identify system: %w", err)
 	}
 	if c.system != "" && (c.system != id.SystemID || c.timeline != id.Timeline) {
 		return fmt.Errorf("%w: the server is system %s timeline %d, before it was %s timeline %d; "+startAgain,
-			ErrSlotLost, id.SystemID, id.Timeline, c.system, c.timeline)
+			ErrHistoryChanged, id.SystemID, id.Timeline, c.system, c.timeline)
+	}
+	// A copy of the data directory put back keeps id and timeline.
+	if end < c.handled {
+		return fmt.Errorf("%w: the server's WAL ends at %s, before it had been read to %s: an earlier state was put back; "+startAgain,
+			ErrHistoryChanged, end, c.handled)
 	}
 	c.system, c.timeline = id.SystemID, id.Timeline
 	return nil
 }
 
-// openSlot finds the slot, or makes it where nothing was ever read from it, and
-// sets the position to start from.
+// openSlot finds the slot, or makes it where nothing was ever read from it or a
+// lost one may be made anew. Where the stream starts shows once it has.
 func (c *Consumer) openSlot(ctx context.Context, conn *pgconn.PgConn) error {
 	slot, database, err := c.lookUp(ctx, conn)
 	if err != nil {
 		return err
 	}
 	if slot == nil {
-		if c.handled != 0 {
+		switch {
+		case c.handled == 0:
+			c.missing("the slot is new")
+		case c.opts.RecreateLostSlot:
+			c.missing("the slot was gone and is new")
+		default:
 			return fmt.Errorf("%w: slot %q is gone, after it had been read to %s; "+startAgain, ErrSlotLost, c.opts.Slot, c.handled)
 		}
 		return c.createSlot(ctx, conn)
@@ -92,15 +95,17 @@ func (c *Consumer) openSlot(ctx context.Context, conn *pgconn.PgConn) error {
 			c.opts.Slot, slot.kind(), quoteLiteral(c.opts.Slot))}
 	case slot.database != database:
 		return errFatal{fmt.Errorf("slot %q belongs to the database %q, not to %q: choose another slot name", c.opts.Slot, slot.database, database)}
-	case slot.walStatus == "lost":
-		return fmt.Errorf("%w: slot %q was invalidated (its WAL was removed); drop it with SELECT pg_drop_replication_slot(%s) and start again",
-			ErrSlotLost, c.opts.Slot, quoteLiteral(c.opts.Slot))
+	case slot.lost() == "":
+		return nil
+	case !c.opts.RecreateLostSlot:
+		return fmt.Errorf("%w: slot %q was invalidated: %s; drop it with SELECT pg_drop_replication_slot(%s) and start again",
+			ErrSlotLost, c.opts.Slot, slot.lost(), quoteLiteral(c.opts.Slot))
 	}
-	if c.handled == 0 {
-		c.reach(slot.confirmed)
-		c.Acknowledge(slot.confirmed)
+	c.missing("the slot was invalidated (" + slot.lost() + ") and made anew")
+	if err := c.dropSlot(ctx, conn); err != nil {
+		return err
 	}
-	return nil
+	return c.createSlot(ctx, conn)
 }
 
 // lookUp reads the slot, nil where there is none, and the database's name. The
@@ -121,20 +126,33 @@ func (c *Consumer) lookUp(ctx context.Context, conn *pgconn.PgConn) (slot *slotS
 	return slot, rows[0][0], err
 }
 
+// dropSlot drops an invalidated slot. It does not wait: one that is still in use is
+// dropped by a later attempt.
+func (c *Consumer) dropSlot(ctx context.Context, conn *pgconn.PgConn) error {
+	ctx, cancel := context.WithTimeout(ctx, c.answerTimeout)
+	defer cancel()
+	if err := pglogrepl.DropReplicationSlot(ctx, conn, quoteIdent(c.opts.Slot), pglogrepl.DropReplicationSlotOptions{}); err != nil {
+		return fmt.Errorf("drop slot %q: %w", c.opts.Slot, explainSlot(err))
+	}
+	c.opts.Log.Warn("dropped the lost replication slot", "slot", c.opts.Slot)
+	return nil
+}
+
 func (c *Consumer) createSlot(ctx context.Context, conn *pgconn.PgConn) error {
+	// The syntax of 17 knows failover, that of 14 is understood by all.
+	options := "NOEXPORT_SNAPSHOT"
+	if c.opts.FailoverSlot {
+		if c.version < firstFailoverVersion {
+			return errFatal{errors.New("slot_failover needs PostgreSQL 17: set it to false")}
+		}
+		options = "(SNAPSHOT 'nothing', FAILOVER true)"
+	}
 	c.logOpenTransactions(ctx, conn)
-	res, err := pglogrepl.CreateReplicationSlot(ctx, conn, quoteIdent(c.opts.Slot), "pgoutput",
-		pglogrepl.CreateReplicationSlotOptions{Mode: pglogrepl.LogicalReplication, SnapshotAction: "NOEXPORT_SNAPSHOT"})
+	rows, err := simpleQuery(ctx, conn, "CREATE_REPLICATION_SLOT "+quoteIdent(c.opts.Slot)+" LOGICAL pgoutput "+options)
 	if err != nil {
 		return fmt.Errorf("create slot %q: %w", c.opts.Slot, explainSlot(err))
 	}
-	lsn, err := pglogrepl.ParseLSN(res.ConsistentPoint)
-	if err != nil {
-		return fmt.Errorf("create slot %q: %w", c.opts.Slot, err)
-	}
-	c.opts.Log.Info("created replication slot", "slot", c.opts.Slot, "position", lsn.String())
-	c.reach(lsn)
-	c.Acknowledge(lsn)
+	c.opts.Log.Info("created replication slot", "slot", c.opts.Slot, "position", rows[0][1])
 	return nil
 }
 
@@ -151,9 +169,10 @@ func (c *Consumer) logOpenTransactions(ctx context.Context, conn *pgconn.PgConn)
 	}
 }
 
-// start begins streaming at the handled position. The server moves a start
-// below confirmed_flush forward without a word, so that is looked up while the
-// slot is ours: what lies between was acknowledged by somebody else.
+// start begins streaming at the handled position, at first at the slot's. The
+// server moves a start below confirmed_flush forward without a word, so that is
+// looked up while the slot is ours: what lies between was acknowledged by somebody
+// else, or it is another slot.
 func (c *Consumer) start(ctx context.Context, conn *pgconn.PgConn) (*replication, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.answerTimeout)
 	defer cancel()
@@ -175,35 +194,23 @@ func (c *Consumer) start(ctx context.Context, conn *pgconn.PgConn) (*replication
 	if slot == nil || slot.activePID != conn.PID() {
 		return nil, fmt.Errorf("start replication: the stream ended at once: %w", whyEnded(ctx, conn))
 	}
-	if slot.confirmed > c.handled {
-		return nil, fmt.Errorf("%w: slot %q was moved to %s by another program, while walwire had handled %s; "+startAgain, ErrSlotLost, c.opts.Slot, slot.confirmed, c.handled)
+	if slot.confirmed > c.handled || c.gap != nil {
+		if c.handled != 0 && c.gap == nil {
+			why := fmt.Sprintf("slot %q was moved to %s by another program, while walwire had handled %s", c.opts.Slot, slot.confirmed, c.handled)
+			if !c.opts.RecreateLostSlot {
+				return nil, fmt.Errorf("%w: %s; "+startAgain, ErrSlotLost, why)
+			}
+			c.missing(why)
+		}
+		if err := c.begin(ctx, side, max(slot.confirmed, c.handled)); err != nil {
+			return nil, err
+		}
 	}
 	timeout, err := senderTimeout(ctx, side)
 	if err != nil {
 		return nil, err
 	}
 	return newReplication(c, conn, timeout), nil
-}
-
-func readSlot(ctx context.Context, conn *pgconn.PgConn, name string) (*slotState, error) {
-	rows, err := simpleQuery(ctx, conn, `SELECT plugin, coalesce(database, ''), active, coalesce(active_pid, 0),
-		coalesce(confirmed_flush_lsn, '0/0'), coalesce(wal_status, '') FROM pg_replication_slots WHERE slot_name = `+quoteLiteral(name))
-	if err != nil {
-		return nil, fmt.Errorf("read slot %q: %w", name, err)
-	}
-	if len(rows) == 0 {
-		return nil, nil
-	}
-	r := rows[0]
-	pid, err := strconv.ParseUint(r[3], 10, 32)
-	if err != nil {
-		return nil, fmt.Errorf("read slot %q: %w", name, err)
-	}
-	lsn, err := pglogrepl.ParseLSN(r[4])
-	if err != nil {
-		return nil, fmt.Errorf("read slot %q: %w", name, err)
-	}
-	return &slotState{plugin: r[0], database: r[1], active: r[2] == "t", activePID: uint32(pid), confirmed: lsn, walStatus: r[5]}, nil
 }
 
 func senderTimeout(ctx context.Context, conn *pgconn.PgConn) (time.Duration, error) {
@@ -216,36 +223,4 @@ func senderTimeout(ctx context.Context, conn *pgconn.PgConn) (time.Duration, err
 		return 0, fmt.Errorf("read wal_sender_timeout: %w", err)
 	}
 	return time.Duration(ms) * time.Millisecond, nil
-}
-
-// invalidated recognises what the versions from 14 to 18 say of a slot that was
-// invalidated between openSlot's look and the start.
-func invalidated(message string) bool {
-	for _, s := range []string{"cannot read from logical replication slot", "can no longer get changes", "can no longer access replication slot"} {
-		if strings.Contains(message, s) {
-			return true
-		}
-	}
-	return false
-}
-
-// explainSlot adds what to do to the errors an operator can mend.
-func explainSlot(err error) error {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return err
-	}
-	switch {
-	case pg.Code == "55006": // object_in_use: another walwire, or our own walsender not yet gone
-		return fmt.Errorf("the slot is in use by another connection: %w", err)
-	case pg.Code == "53400": // configuration_limit_exceeded
-		return errFatal{fmt.Errorf("no free replication slot: raise max_replication_slots and restart PostgreSQL, or drop one that nobody reads: %w", err)}
-	case pg.Code == "42501":
-		return errFatal{fmt.Errorf("the role may not replicate: run ALTER ROLE name REPLICATION as a superuser: %w", err)}
-	case pg.Code == "42704" && strings.Contains(pg.Message, "publication"):
-		return errFatal{fmt.Errorf("the publication did not exist yet, or no longer, where the stream stands: a slot older than its publication must be dropped (pg_drop_replication_slot) and made anew: %w", err)}
-	case pg.Code == "55000" && invalidated(pg.Message):
-		return fmt.Errorf("%w: %w", ErrSlotLost, err)
-	}
-	return err
 }

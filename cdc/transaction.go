@@ -56,6 +56,11 @@ type Transaction struct {
 	// difference is how far behind its writers the stream is.
 	Sent int64
 
+	// Gap, where set, says that commits may be missing below Commit, which is then a
+	// position of the slot and no transaction's: XID and Time are zero, and nothing
+	// was changed.
+	Gap *Gap
+
 	// Changes in WAL order. Empty when Oversize is set.
 	Changes []Change
 	// Oversize is set when the changes exceeded Options.MaxTransactionBytes and

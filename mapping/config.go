@@ -2,6 +2,12 @@ package mapping
 
 import "github.com/goccy/go-yaml/ast"
 
+// What Config.OnSlotLoss can say.
+const (
+	SlotLossStop     = "stop"
+	SlotLossRecreate = "recreate"
+)
+
 // Config is what the configuration file says, with the defaults filled in and
 // nothing yet held against a database. Immutable once loaded.
 type Config struct {
@@ -18,6 +24,11 @@ type Config struct {
 	Listen      string
 	Slot        string
 	Publication string
+	// OnSlotLoss is what to do when the slot can't give what follows: "stop" or
+	// "recreate".
+	OnSlotLoss string
+	// SlotFailover makes the slot one that standbys keep in step (PostgreSQL 17).
+	SlotFailover bool
 	// Origins are the web origins that may connect, as in https://app.example.com;
 	// "*" is any. None means only the server's own.
 	Origins []string
@@ -53,6 +64,8 @@ func (d *decoder) config(n ast.Node, c *Config) {
 		field{"manage", "", d.boolField(&c.Manage)},
 		field{"listen", "", d.textField(&c.Listen)},
 		field{"slot", "", d.textField(&c.Slot)},
+		field{"on_slot_loss", "", d.textField(&c.OnSlotLoss)},
+		field{"slot_failover", "", d.boolField(&c.SlotFailover)},
 		field{"publication", "", d.textField(&c.Publication)},
 		field{"origins", "", d.listField(&c.Origins)},
 		field{"limits", "", func(n ast.Node, path string) { d.limits(n, path, &c.Limits) }},
@@ -68,6 +81,7 @@ func defaults(name string) *Config {
 		Listen:      "127.0.0.1:8080",
 		Slot:        "walwire",
 		Publication: "walwire",
+		OnSlotLoss:  SlotLossStop,
 		Limits:      DefaultLimits(),
 		positions:   newPositions(),
 	}

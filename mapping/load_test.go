@@ -66,6 +66,8 @@ manage: ${MANAGE}
 admin_database_url: "${ADMIN}"
 listen: 0.0.0.0:${PORT:-9090}
 slot: live
+on_slot_loss: recreate
+slot_failover: true
 publication: live_pub
 origins: [https://app.example.com, "http://localhost:5173"]
 limits:
@@ -85,7 +87,7 @@ limits:
 		t.Errorf("limits: %+v", cfg.Limits)
 	}
 	if !cfg.Manage || cfg.AdminDatabaseURL.Reveal() != "postgres://owner@h/app" || cfg.Listen != "0.0.0.0:9090" ||
-		cfg.Slot != "live" || cfg.Publication != "live_pub" || len(cfg.Origins) != 2 {
+		cfg.Slot != "live" || cfg.OnSlotLoss != SlotLossRecreate || !cfg.SlotFailover || cfg.Publication != "live_pub" || len(cfg.Origins) != 2 {
 		t.Errorf("config: %+v", cfg)
 	}
 	if k := cfg.Auth.Keys[0]; k.ID != "main" || k.Algorithm != "HS256" || k.Secret.Reveal() != testSecret {
@@ -123,6 +125,7 @@ func TestParseErrors(t *testing.T) {
 		{"Manage", "version: 1\n", "version: 1\nmanage: true\n", "2:9: manage: needs admin_database_url: the publication and replica identities are the table owner's to change"},
 		{"Listen", "version: 1\n", "version: 1\nlisten: here\n", `2:9: listen: "here" is not an address: give host:port, as in 127.0.0.1:8080`},
 		{"Slot", "version: 1\n", "version: 1\nslot: My-Slot\n", `2:7: slot: "My-Slot" can't name a replication slot: use up to 63 lower-case letters, digits and underscores`},
+		{"SlotLoss", "version: 1\n", "version: 1\non_slot_loss: ignore\n", `2:15: on_slot_loss: "ignore" is not known: give stop or recreate`},
 		{"Origin", "version: 1\n", "version: 1\norigins:\n  - https://a.example/\n", `3:5: origins[0]: "https://a.example/" is not an origin: give scheme://host or scheme://host:port, as in https://app.example.com, or "*" for any`},
 		{"Secret", testSecret, "short", "7:7: auth.keys[0]: the secret has 5 octets, HS256 needs at least 32: make one with `openssl rand -base64 48`"},
 		{"NoSecret", `, secret: "` + testSecret + `"`, "", "7:7: auth.keys[0]: give exactly one of secret or secret_file"},

@@ -21,6 +21,9 @@ func (c *Config) Validate() error {
 	if !regexp.MustCompile(`^[a-z0-9_]{1,63}$`).MatchString(c.Slot) {
 		v.report("slot", "%q can't name a replication slot: use up to 63 lower-case letters, digits and underscores", c.Slot)
 	}
+	if c.OnSlotLoss != SlotLossStop && c.OnSlotLoss != SlotLossRecreate {
+		v.report("on_slot_loss", "%q is not known: give stop or recreate", c.OnSlotLoss)
+	}
 	if c.Publication == "" || len(c.Publication) > 63 {
 		v.report("publication", "%q can't name a publication: use 1 to 63 octets", c.Publication)
 	}

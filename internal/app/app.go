@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,9 @@ type App struct {
 	parts    atomic.Pointer[parts]
 	phase    atomic.Pointer[error] // why it does not serve yet
 	ready    chan struct{}         // closed when it first serves
+
+	announced sync.Once                      // closes ready
+	health    atomic.Pointer[cdc.SlotHealth] // nil: not known
 }
 
 // parts are what exists once the database has been reached.
@@ -116,7 +120,11 @@ func (a *App) Run(ctx context.Context) error {
 
 func (a *App) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if s := a.server.Load(); s != nil {
-		s.ServeHTTP(w, r)
+		if r.URL.Path == "/readyz" {
+			a.readyz(w, r, s)
+		} else {
+			s.ServeHTTP(w, r)
+		}
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -126,62 +134,6 @@ func (a *App) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(http.StatusServiceUnavailable)
 	_, _ = fmt.Fprintf(w, `{"code":"unavailable","message":%q,"status":"not ready","reason":%q}`+"\n", "the server is starting: try again", *a.phase.Load())
-}
-
-// follow reaches the database, checks it, and follows its WAL.
-func (a *App) follow(ctx context.Context) error {
-	snapshotter, err := cdc.NewSnapshotter(ctx, cdc.SnapshotterOptions{
-		DatabaseURL:      a.cfg.DatabaseURL.Reveal(),
-		Connections:      a.cfg.Limits.SnapshotConnections,
-		StatementTimeout: a.cfg.Limits.SnapshotTimeout,
-	})
-	if err != nil {
-		return err
-	}
-	defer snapshotter.Close()
-	if err := a.prepare(ctx, snapshotter); err != nil {
-		return err
-	}
-	feed := cdc.NewFeed(feedBytes)
-	consumer := cdc.NewConsumer(cdc.ConsumerOptions{
-		DatabaseURL: a.cfg.DatabaseURL.Reveal(), Slot: a.cfg.Slot, Publication: a.cfg.Publication, Log: a.log,
-		MaxTransactionBytes: a.tuning.MaxTransactionBytes,
-	}, feed)
-	metrics := stream.NewMetrics()
-	if err := metrics.Register(a.registry); err != nil {
-		return fmt.Errorf("register metrics: %w", err)
-	}
-	hub := stream.NewHub(stream.Options{
-		Feed: feed, Consumer: consumer, Snapshotter: snapshotter, Metrics: metrics, Log: a.log,
-		Connections: a.cfg.Limits.SnapshotConnections, RowsPerQuery: a.cfg.Limits.Rows, ChainBytes: a.tuning.ChainBytes, InboxBytes: a.tuning.InboxBytes,
-		LoadSchema: func(ctx context.Context) (*stream.Schema, error) { return a.served(ctx, snapshotter.Pool()) },
-		Fingerprints: func(ctx context.Context) (map[cdc.TableName]cdc.Fingerprint, error) {
-			return cdc.Fingerprints(ctx, snapshotter.Pool(), a.cfg.Publication, tableNames(a.cfg))
-		},
-	})
-	a.parts.Store(&parts{consumer: consumer, hub: hub})
-	a.server.Store(a.newServer(hub, consumer))
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return consumer.Run(ctx) })
-	group.Go(func() error { return hub.Run(ctx) })
-	group.Go(func() error { return a.announce(ctx, hub, consumer) })
-	return group.Wait()
-}
-
-// announce closes ready once both the schema is read and the WAL is followed.
-func (a *App) announce(ctx context.Context, hub *stream.Hub, consumer *cdc.Consumer) error {
-	t := time.NewTicker(10 * time.Millisecond)
-	defer t.Stop()
-	for hub.Schema() == nil || !consumer.Status().Connected {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-t.C:
-		}
-	}
-	a.log.Info("serving", "url", a.URL())
-	close(a.ready)
-	return nil
 }
 
 func (a *App) newServer(hub *stream.Hub, consumer *cdc.Consumer) *stream.Server {

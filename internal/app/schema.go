@@ -128,13 +128,15 @@ func (a *App) refuse(findings []cdc.Finding) error {
 // Inspect looks at the database with the configuration's eyes.
 func Inspect(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) ([]cdc.Finding, error) {
 	opts := cdc.InspectOptions{
-		Tables:         tableNames(cfg),
-		Publication:    cfg.Publication,
-		Slot:           cfg.Slot,
-		DatabaseURL:    cfg.DatabaseURL.Reveal(),
-		Manage:         cfg.Manage,
-		CompanyColumns: make(map[cdc.TableName]string),
-		Columns:        make(map[cdc.TableName][]string),
+		Tables:           tableNames(cfg),
+		Publication:      cfg.Publication,
+		Slot:             cfg.Slot,
+		DatabaseURL:      cfg.DatabaseURL.Reveal(),
+		Manage:           cfg.Manage,
+		RecreateLostSlot: cfg.OnSlotLoss == mapping.SlotLossRecreate,
+		FailoverSlot:     cfg.SlotFailover,
+		CompanyColumns:   make(map[cdc.TableName]string),
+		Columns:          make(map[cdc.TableName][]string),
 	}
 	for _, t := range cfg.Tables {
 		name := cdc.TableName(t.Relation)

@@ -32,6 +32,12 @@
 // plain =, which any index on the column serves; order, and the range that
 // starts-with becomes, are under COLLATE "C" and want an index of it.
 //
+// # Order
+//
+// An Order has the same two sides: AppendSQL sorts a snapshot, AppendKey gives a
+// row's place as octets. It ends with the table's key, so that it is total and
+// equal keys are the same row. A Bound of it is a predicate like any other.
+//
 // # Finding predicates
 //
 // Anchors names the keys and ranges by which an index finds the predicates that

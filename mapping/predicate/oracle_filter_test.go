@@ -1,6 +1,18 @@
 package predicate_test
 
-import "github.com/walwire/walwire/cdc/pgvalue"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/walwire/walwire/cdc/pgvalue"
+	"github.com/walwire/walwire/cdc/pgvalue/pgvaluetest"
+	"github.com/walwire/walwire/mapping/predicate"
+)
+
+// allOperators are those that filters can write.
+func allOperators() []string {
+	return []string{"==", "!=", "<", "<=", ">", ">=", "in", "not-in", "is-null", "starts-with", "array-contains", "array-contains-any"}
+}
 
 // operators are those that the type has, as filters write them.
 func operators(t *pgvalue.Type) []string {
@@ -23,7 +35,7 @@ func operators(t *pgvalue.Type) []string {
 // leaf makes a random condition on a column.
 func (o *oracle) leaf(column int, op string) []any {
 	name := o.columns[column].Name
-	pick := func(from []any) any { return from[o.random.IntN(len(from))] }
+	pick := func(from []any) any { return from[o.skewed(len(from))] }
 	var value any
 	switch op {
 	case "is-null":
@@ -34,7 +46,7 @@ func (o *oracle) leaf(column int, op string) []any {
 			from = o.elems[column]
 		}
 		list := []any{}
-		for range o.random.IntN(16) {
+		for range o.random.IntN([]int{4, 16}[o.random.IntN(2)]) {
 			list = append(list, pick(from))
 		}
 		value = list
@@ -42,7 +54,7 @@ func (o *oracle) leaf(column int, op string) []any {
 		value = pick(o.elems[column])
 	case "starts-with":
 		runes := []rune(pick(o.consts[column]).(string))
-		value = string(runes[:o.random.IntN(len(runes)+1)])
+		value = string(runes[:min(len(runes), o.skewed(len(runes)+1)+o.random.IntN(2))])
 	default:
 		value = pick(o.consts[column])
 	}
@@ -63,4 +75,90 @@ func (o *oracle) tree(depth int) any {
 		return map[string]any{"and": []any{o.tree(depth - 1), o.tree(depth - 1)}}
 	}
 	return map[string]any{"or": []any{o.tree(depth - 1), o.tree(depth - 1)}}
+}
+
+// sql says in SQL what a filter means, not by the code under test: with NOT and
+// three truth values.
+func (o *oracle) sql(filter any) string {
+	if c, ok := filter.([]any); ok {
+		return o.leafSQL(c[0].(string), c[1].(string), c[2])
+	}
+	for key, v := range filter.(map[string]any) {
+		if key == "not" {
+			return "(NOT " + o.sql(v) + ")"
+		}
+		var parts []string
+		for _, part := range v.([]any) {
+			parts = append(parts, o.sql(part))
+		}
+		return "(" + strings.Join(parts, " "+key+" ") + ")"
+	}
+	return ""
+}
+
+func (o *oracle) leafSQL(name, op string, value any) string {
+	_, col, err := o.resolve(name)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	left := predicate.QuoteIdentifier(name)
+	if col.Type.Kind == pgvalue.KindArray {
+		left += "::" + col.Type.Name // an array of a domain's values has no operators of its own
+	}
+	switch op {
+	case "is-null":
+		return fmt.Sprintf("((%s IS NULL) = %v)", left, value)
+	case "==":
+		return "(" + left + " = " + o.literal(col.Type, value) + ")"
+	case "!=":
+		return "(" + left + " <> " + o.literal(col.Type, value) + ")"
+	case "in", "not-in":
+		return o.setSQL(left, op, col.Type, value.([]any))
+	case "starts-with":
+		return fmt.Sprintf("starts_with(%s::text, %s)", left, pgvaluetest.Quote(value.(string)))
+	case "array-contains":
+		return o.containsSQL(left, col.Type, []any{value})
+	case "array-contains-any":
+		return o.containsSQL(left, col.Type, value.([]any))
+	}
+	if kind := col.Type.Kind; kind == pgvalue.KindText || kind == pgvalue.KindBPChar {
+		left += ` COLLATE "C"`
+	}
+	return "(" + left + " " + op + " " + o.literal(col.Type, value) + ")"
+}
+
+// setSQL compares with each value; with none of them where there is none.
+func (o *oracle) setSQL(left, op string, t *pgvalue.Type, values []any) string {
+	comparison, join, empty := " = ", " OR ", "FALSE"
+	if op == "not-in" {
+		comparison, join, empty = " <> ", " AND ", "TRUE"
+	}
+	if len(values) == 0 {
+		return empty
+	}
+	var parts []string
+	for _, v := range values {
+		parts = append(parts, left+comparison+o.literal(t, v))
+	}
+	return "(" + strings.Join(parts, join) + ")"
+}
+
+func (o *oracle) containsSQL(left string, t *pgvalue.Type, values []any) string {
+	if len(values) == 0 {
+		return "FALSE"
+	}
+	var parts []string
+	for _, v := range values {
+		parts = append(parts, left+" @> ARRAY["+o.literal(t.Elem, v)+"]")
+	}
+	return "(" + strings.Join(parts, " OR ") + ")"
+}
+
+// literal gives a constant in SQL.
+func (o *oracle) literal(t *pgvalue.Type, v any) string {
+	p, err := t.Parse(v)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return pgvaluetest.Quote(p.Text) + "::" + t.Name
 }

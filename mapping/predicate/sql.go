@@ -65,7 +65,8 @@ func (w *sqlWriter) leaf(n *Node, col Column) {
 	case Ne:
 		w.compare(arrayColumn(name, col.Type), " <> ", col.Type, n.Params[0].Text)
 	case Lt, Le, Gt, Ge:
-		w.compare(ordered(name, col.Type), " "+n.Op.String()+" ", col.Type, n.Params[0].Text)
+		w.text(ordered(name, col.Type) + " " + n.Op.String() + " ")
+		w.param(n.Params[0].Text, orderedType(col.Type))
 	case In:
 		w.oneOf(n, name, col.Type, " = ANY (", " = ", " OR ")
 	case NotIn:
@@ -97,10 +98,21 @@ func (w *sqlWriter) param(text, typeName string) {
 
 // ordered gives the column as the keys order it.
 func ordered(name string, t *pgvalue.Type) string {
-	if t.Kind == pgvalue.KindText || t.Kind == pgvalue.KindBPChar {
+	switch t.Kind {
+	case pgvalue.KindText, pgvalue.KindBPChar:
 		return name + ` COLLATE "C"`
+	case pgvalue.KindEnum: // only in the bounds of an Order that ends with one
+		return name + `::text COLLATE "C"`
 	}
 	return name
+}
+
+// orderedType gives the type of what ordered gives.
+func orderedType(t *pgvalue.Type) string {
+	if t.Kind == pgvalue.KindEnum {
+		return "text"
+	}
+	return t.Name
 }
 
 // oneOf compares with each of a set of values: as one array parameter, which an

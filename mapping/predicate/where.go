@@ -22,14 +22,9 @@ func ParseWhere(raw json.RawMessage, resolve Resolve, limits Limits) (*Node, err
 	if len(raw) == 0 {
 		return Always(), nil
 	}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber()
-	var v any
-	if err := decoder.Decode(&v); err != nil {
-		return nil, invalid(root, fmt.Errorf("not valid JSON: %w", err))
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, invalid(root, errors.New("there is more after the end of the JSON value"))
+	v, err := decodeJSON(root, raw)
+	if err != nil {
+		return nil, err
 	}
 	if v == nil {
 		return Always(), nil
@@ -44,6 +39,20 @@ func ParseWhere(raw json.RawMessage, resolve Resolve, limits Limits) (*Node, err
 		return nil, err
 	}
 	return All(nodes...), nil
+}
+
+// decodeJSON decodes one JSON value, its numbers as json.Number.
+func decodeJSON(path string, raw json.RawMessage) (any, error) {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	var v any
+	if err := decoder.Decode(&v); err != nil {
+		return nil, invalid(path, fmt.Errorf("not valid JSON: %w", err))
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, invalid(path, errors.New("there is more after the end of the JSON value"))
+	}
+	return v, nil
 }
 
 func invalid(path string, err error) error {

@@ -17,6 +17,7 @@ import (
 const Schema = `
 CREATE SCHEMA "Odd Schema";
 CREATE TYPE "Odd Schema"."Mood" AS ENUM ('sad', 'ok', 'it''s, "fine"');
+CREATE TYPE "Odd Schema".fruit AS ENUM ('plum', 'apple', 'Quince');
 CREATE DOMAIN "Odd Schema".positive AS int4 CHECK (VALUE > 0);
 CREATE DOMAIN code AS varchar(12);
 CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);

@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/mapping"
+	"github.com/walwire/walwire/stream"
+)
+
+// follow serves one history of the database after the other: nothing that was
+// kept of one means anything in the next.
+func (a *App) follow(ctx context.Context) error {
+	metrics := stream.NewMetrics()
+	if err := metrics.Register(a.registry); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	if err := a.registerSlot(); err != nil {
+		return err
+	}
+	for {
+		err := a.followHistory(ctx, metrics)
+		if ctx.Err() != nil || !errors.Is(err, cdc.ErrHistoryChanged) || a.cfg.OnSlotLoss != mapping.SlotLossRecreate {
+			return err
+		}
+		a.log.Warn("beginning anew: all clients connect again", "why", err)
+		a.starting(err)
+		a.parts.Store(nil)
+		a.health.Store(nil)
+		stop, cancel := context.WithTimeout(ctx, drainTime)
+		_ = a.server.Swap(nil).Close(stop) // what is left then has been cut off
+		cancel()
+	}
+}
+
+// followHistory reaches the database, checks it, and follows its WAL.
+func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error {
+	snapshotter, err := cdc.NewSnapshotter(ctx, cdc.SnapshotterOptions{
+		DatabaseURL:      a.cfg.DatabaseURL.Reveal(),
+		Connections:      a.cfg.Limits.SnapshotConnections,
+		StatementTimeout: a.cfg.Limits.SnapshotTimeout,
+	})
+	if err != nil {
+		return err
+	}
+	defer snapshotter.Close()
+	if err := a.prepare(ctx, snapshotter); err != nil {
+		return err
+	}
+	feed := cdc.NewFeed(feedBytes)
+	consumer := cdc.NewConsumer(cdc.ConsumerOptions{
+		DatabaseURL: a.cfg.DatabaseURL.Reveal(), Slot: a.cfg.Slot, Publication: a.cfg.Publication, Log: a.log,
+		MaxTransactionBytes: a.tuning.MaxTransactionBytes,
+		RecreateLostSlot:    a.cfg.OnSlotLoss == mapping.SlotLossRecreate,
+		FailoverSlot:        a.cfg.SlotFailover,
+	}, feed)
+	hub := stream.NewHub(stream.Options{
+		Feed: feed, Consumer: consumer, Snapshotter: snapshotter, Metrics: metrics, Log: a.log,
+		Connections: a.cfg.Limits.SnapshotConnections, RowsPerQuery: a.cfg.Limits.Rows, ChainBytes: a.tuning.ChainBytes, InboxBytes: a.tuning.InboxBytes,
+		LoadSchema: func(ctx context.Context) (*stream.Schema, error) { return a.served(ctx, snapshotter.Pool()) },
+		Fingerprints: func(ctx context.Context) (map[cdc.TableName]cdc.Fingerprint, error) {
+			return cdc.Fingerprints(ctx, snapshotter.Pool(), a.cfg.Publication, tableNames(a.cfg))
+		},
+	})
+	a.parts.Store(&parts{consumer: consumer, hub: hub})
+	a.server.Store(a.newServer(hub, consumer))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return consumer.Run(ctx) })
+	group.Go(func() error { return hub.Run(ctx) })
+	group.Go(func() error { return a.announce(ctx, hub, consumer) })
+	group.Go(func() error { return a.watchSlot(ctx, snapshotter.Pool()) })
+	return group.Wait()
+}
+
+// announce closes ready once both the schema is read and the WAL is followed.
+func (a *App) announce(ctx context.Context, hub *stream.Hub, consumer *cdc.Consumer) error {
+	t := time.NewTicker(10 * time.Millisecond)
+	defer t.Stop()
+	for hub.Schema() == nil || !consumer.Status().Connected {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+	a.log.Info("serving", "url", a.URL())
+	a.announced.Do(func() { close(a.ready) })
+	return nil
+}

@@ -1,0 +1,129 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/stream"
+)
+
+// slotInterval is how often the server is asked what the slot retains.
+const slotInterval = 5 * time.Second
+
+// watchSlot keeps what /metrics and /readyz say of the slot up to date.
+func (a *App) watchSlot(ctx context.Context, q cdc.CatalogQuerier) error {
+	tick := time.NewTicker(slotInterval)
+	defer tick.Stop()
+	warned := ""
+	for {
+		// Of the readers of the pool, this one can wait least: it has nothing to show.
+		health, err := cdc.ReadSlotHealth(ctx, q, a.cfg.Slot)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			a.log.Debug("can't see what the slot retains", "error", err) // the consumer says why
+		case health != nil && health.Warning() != warned:
+			if warned = health.Warning(); warned != "" {
+				a.log.Warn(warned, "slot", health.Name, "retained", health.RetainedBytes)
+			}
+		}
+		a.health.Store(health)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// registerSlot adds the slot's gauges. What is not known is NaN.
+func (a *App) registerSlot() error {
+	of := func(value func(h *cdc.SlotHealth) float64) func() float64 {
+		return func() float64 {
+			if h := a.health.Load(); h != nil {
+				return value(h)
+			}
+			return math.NaN()
+		}
+	}
+	for _, g := range []struct {
+		name, help string
+		value      func(h *cdc.SlotHealth) float64
+	}{
+		{"slot_retained_bytes", "WAL that PostgreSQL keeps for the slot.",
+			func(h *cdc.SlotHealth) float64 { return float64(h.RetainedBytes) }},
+		{"slot_safe_bytes", "WAL that can still be written before the slot may be lost; +Inf when max_slot_wal_keep_size is unbounded.", safeBytes},
+		{"replication_lag_bytes", "WAL that was written and not yet read.", a.lag},
+	} {
+		opts := prometheus.GaugeOpts{Name: "walwire_" + g.name, Help: g.help}
+		if err := a.registry.Register(prometheus.NewGaugeFunc(opts, of(g.value))); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+func safeBytes(h *cdc.SlotHealth) float64 {
+	switch {
+	case h.Lost() != "":
+		return 0
+	case h.SafeBytes == nil:
+		return math.Inf(1)
+	}
+	return float64(*h.SafeBytes)
+}
+
+// lag is what was written when the slot was last looked at, and not yet read now.
+func (a *App) lag(h *cdc.SlotHealth) float64 {
+	p := a.parts.Load()
+	if p == nil {
+		return math.NaN()
+	}
+	return float64(h.Current - min(h.Current, p.consumer.Status().Received))
+}
+
+// readyz adds what is known of the slot to the server's answer.
+func (a *App) readyz(w http.ResponseWriter, r *http.Request, s *stream.Server) {
+	h := a.health.Load()
+	if h == nil {
+		s.ServeHTTP(w, r)
+		return
+	}
+	answer := answer{header: w.Header()}
+	s.ServeHTTP(&answer, r)
+	var body map[string]any
+	if err := json.Unmarshal(answer.body.Bytes(), &body); err == nil {
+		slot := map[string]any{"wal_status": h.WALStatus, "retained_bytes": h.RetainedBytes, "lag_bytes": a.lag(h)}
+		if h.SafeBytes != nil {
+			slot["safe_bytes"] = *h.SafeBytes
+		}
+		if warning := h.Warning(); warning != "" {
+			slot["warning"] = warning
+		}
+		body["slot"] = slot
+		answer.body.Reset()
+		_ = json.NewEncoder(&answer.body).Encode(body) // to memory
+	}
+	w.WriteHeader(answer.status)
+	_, _ = w.Write(answer.body.Bytes()) // the client may be gone
+}
+
+// answer is an http.ResponseWriter that holds a small answer back.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) WriteHeader(status int)      { a.status = status }
+func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
