@@ -9,7 +9,7 @@ PG_GLOBS = /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgres
 	/usr/local/opt/postgresql@*/bin /Applications/Postgres.app/Contents/Versions/*/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint fmt bench postgres compiler
+.PHONY: help build demo test torture lint fmt bench postgres compiler
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -22,6 +22,10 @@ demo: postgres build ## run everything with demo data (LISTEN=127.0.0.1:8080, DE
 
 test: postgres compiler ## run all tests with the race detector (PKG=./... TEST_FLAGS=...)
 	@go test -race -timeout 15m $(TEST_FLAGS) $(or $(PKG),./...)
+
+torture: postgres ## random writers, clients and faults, every state checked (SECONDS=60 SEED=n TORTURE_FLAGS=...)
+	@go test -count=1 -timeout 0 -v -run '^TestTorture$$' ./internal/torture -args \
+		-seconds=$(or $(SECONDS),60) -seed=$(or $(SEED),$(shell date +%s)) $(TORTURE_FLAGS)
 
 lint: ## check format, go vet and staticcheck
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted (make fmt):"; echo "$$files"; exit 1; fi

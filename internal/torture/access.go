@@ -135,6 +135,7 @@ database_url: ${WALWIRE_DATABASE_URL}
 listen: %s
 slot: %s
 publication: walwire
+on_slot_loss: recreate
 limits: {snapshot_connections: 6, subscriptions: 50}
 auth: {issuer: %q, audience: %q, keys: [{id: main, alg: HS256, secret: "%s"}]}
 user:

@@ -26,7 +26,7 @@ func (r *run) diverged(ctx context.Context, q question, t shownTrack, rows []int
 		r.counts.leaks.Add(1)
 	}
 	r.counts.divergences.Add(1)
-	r.fail(&Failure{What: what, Query: q.query.index, Report: d.report(ctx)})
+	r.fail(&Failure{What: what, Query: q.query.index, Table: q.query.table.name, Report: d.report(ctx)})
 	return nil
 }
 

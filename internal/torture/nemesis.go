@@ -48,6 +48,9 @@ func faults() []fault {
 		{"add-column", (*nemesis).addColumn},
 		{"alter-type", (*nemesis).alterType},
 		{"config", (*nemesis).config},
+		{"slot-drop", (*nemesis).slotDrop},
+		{"slot-advance", (*nemesis).slotAdvance},
+		{"slot-invalid", (*nemesis).slotInvalid},
 	}
 }
 
@@ -59,12 +62,17 @@ func faultNames() []string {
 	return out
 }
 
+// faults are the kinds that the options name.
+func (o *Options) faults() []fault {
+	words := strings.Split(o.Faults, ",")
+	return slices.DeleteFunc(faults(), func(f fault) bool {
+		return !slices.Contains(words, "all") && !slices.Contains(words, f.name) || slices.Contains(words, "-"+f.name)
+	})
+}
+
 // haunt goes through the kinds in random order, again and again, until ctx ends.
 func (n *nemesis) haunt(ctx context.Context) error {
-	chosen := faults()
-	if n.run.options.Faults != "all" {
-		chosen = slices.DeleteFunc(chosen, func(f fault) bool { return !slices.Contains(strings.Split(n.run.options.Faults, ","), f.name) })
-	}
+	chosen := n.run.options.faults()
 	if len(chosen) == 0 {
 		return nil
 	}

@@ -87,7 +87,7 @@ func (r *reader) connection(ctx context.Context) error {
 }
 
 func (r *reader) stream(ctx context.Context, conn *pgconn.PgConn) error {
-	const pace = time.Second
+	const pace = 200 * time.Millisecond
 	var due time.Time
 	for {
 		if !time.Now().Before(due) {

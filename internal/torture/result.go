@@ -65,9 +65,9 @@ func (r *run) result(took time.Duration) *Result {
 	out.count("leaks", c.leaks.Load(), false)
 	out.count("silent gaps", c.gaps.Load(), false)
 	out.count("breaches of the protocol", c.breaches.Load(), false)
-	for _, kind := range faultNames() {
-		if r.options.Faults == "all" && c.faults[kind] == 0 {
-			out.zero = append(out.zero, "faults of kind "+kind)
+	for _, f := range r.options.faults() {
+		if c.faults[f.name] == 0 {
+			out.zero = append(out.zero, "faults of kind "+f.name)
 		}
 	}
 	return out

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,7 +18,7 @@ import (
 )
 
 // settleTime bounds how long clients may take to show the last commit.
-const settleTime = 60 * time.Second
+const settleTime = 2 * time.Minute
 
 // run is one run of the test.
 type run struct {
@@ -51,6 +52,7 @@ type run struct {
 type Failure struct {
 	What   string // divergence, leak, silent gap, breach, stuck or void
 	Query  int    // -1: none
+	Table  string // of the query
 	Report string
 }
 
@@ -59,13 +61,14 @@ func (f *Failure) Error() string { return f.What + ": " + f.Report }
 // Run does a whole run and writes its figures to out. Its error is a *Failure
 // where the server is at fault.
 func Run(ctx context.Context, o Options, binary string, log *slog.Logger, out io.Writer) (*Result, error) {
-	r := &run{options: o, log: log, out: out, tables: o.tables(), hasher: newHasher(), counts: newCounts()}
+	all := tables() // the queries stay the same when there are fewer
+	r := &run{options: o, log: log, out: out, tables: o.tables(all), hasher: newHasher(), counts: newCounts()}
 	ctx, r.cancel = context.WithCancel(ctx)
 	defer r.cancel()
 	random := rand.New(rand.NewPCG(o.Seed, 1))
 	r.users = makeUsers(random)
-	g := &generator{r: random, tables: r.tables, windows: o.Windows}
-	r.queries = g.makeQueries(o.Queries)
+	g := &generator{r: random, tables: all, windows: o.Windows}
+	r.queries = slices.DeleteFunc(g.makeQueries(o.Queries), func(q *query) bool { return !slices.Contains(r.tables, q.table) })
 	r.versions = newVersions(r.hasher, r.tables)
 	r.checker = &checker{run: r}
 	began := time.Now()
@@ -74,6 +77,9 @@ func Run(ctx context.Context, o Options, binary string, log *slog.Logger, out io
 		return nil, err
 	}
 	defer r.stage.close()
+	if o.Log != "" {
+		defer r.keepLog()
+	}
 	r.log.Info("set up", "in", time.Since(began).Round(time.Millisecond))
 	err = r.perform(ctx)
 	result := r.result(time.Since(began))
@@ -81,6 +87,17 @@ func Run(ctx context.Context, o Options, binary string, log *slog.Logger, out io
 		return result, r.failure
 	}
 	return result, err
+}
+
+// keepLog keeps the server's log where the options say.
+func (r *run) keepLog() {
+	text, err := os.ReadFile(r.stage.server.logFile())
+	if err == nil {
+		err = os.WriteFile(r.options.Log, text, 0o600)
+	}
+	if err != nil {
+		r.log.Warn("keep the server's log", "error", err)
+	}
 }
 
 // perform writes, watches and breaks things, and checks at the end.

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 )
@@ -18,6 +17,7 @@ var options Options
 func TestMain(m *testing.M) {
 	options.Flags(flag.CommandLine)
 	flag.Parse()
+	options.Complete(flag.CommandLine)
 	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy's toxics write to the global logger
 	os.Exit(m.Run())
 }
@@ -44,9 +44,11 @@ func TestTorture(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Errorf("seed %d: %v\nreplay: %s", options.Seed, failure, options.Command())
+		least := Shrink(t.Context(), options, failure, binary, log, t.Output())
+		t.Errorf("the least that fails: %s", least.Command())
 		return
 	}
-	if long := 5 * time.Minute; options.Seconds >= int(long/time.Second) {
+	if options.Long() {
 		for _, name := range result.Missing() {
 			t.Errorf("a long run without: %s", name)
 		}

@@ -131,11 +131,11 @@ func (w *writer) transaction(ctx context.Context) (rows int64, err error) {
 	}
 	kind := w.r.IntN(100)
 	switch {
-	case kind < 1:
+	case kind < 3:
 		err = w.bulk(ctx, &rows)
-	case kind < 2:
+	case kind < 5:
 		err = w.copyRows(ctx, &rows)
-	case kind == 4 && w.r.IntN(8) == 0:
+	case kind == 5 && w.r.IntN(8) == 0:
 		err = w.truncate(ctx, &rows)
 	default:
 		for n := 1 + w.r.IntN(4); n > 0 && err == nil; n-- {
