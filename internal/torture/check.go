@@ -210,9 +210,13 @@ func (c *checker) compare(rows []interval, o *order, t shownTrack) (at int, ok b
 			now++
 		}
 		compared++
-		if sum, n := s.to(t.positions[i]); sum != t.states[now].sum || n != t.states[now].n {
+		if sum, n := s.to(t.positions[i]); sum == t.states[now].sum && n == t.states[now].n {
+			continue
+		}
+		if !c.run.versions.forgive(t.query.table, t.positions[i]) {
 			return i, false
 		}
+		c.run.counts.forgiven.Add(1)
 	}
 	return 0, true
 }

@@ -13,7 +13,7 @@ import (
 type counts struct {
 	connections, snapshots, resumes    atomic.Int64
 	resets, resetsOnResume             atomic.Int64
-	compared, asked, askTime           atomic.Int64
+	compared, forgiven, asked, askTime atomic.Int64
 	divergences, leaks, gaps, breaches atomic.Int64
 	restarts                           atomic.Int64 // that nobody asked for
 	rows                               atomic.Int64 // that writers say they changed

@@ -47,6 +47,8 @@ func faults() []fault {
 		{"idle-transaction", (*nemesis).idleTransaction},
 		{"add-column", (*nemesis).addColumn},
 		{"alter-type", (*nemesis).alterType},
+		{"alter-values", (*nemesis).alterValues},
+		{"partition", (*nemesis).partition},
 		{"config", (*nemesis).config},
 		{"slot-drop", (*nemesis).slotDrop},
 		{"slot-advance", (*nemesis).slotAdvance},
@@ -212,38 +214,6 @@ func (n *nemesis) idleTransaction(ctx context.Context) error {
 	}
 	if err != nil && !survivable(err) {
 		return err
-	}
-	return nil
-}
-
-// addColumn adds a column that no configuration names, or takes it away again.
-func (n *nemesis) addColumn(ctx context.Context) error {
-	t := n.run.tables[n.r.IntN(len(n.run.tables))]
-	return n.alter(ctx, fmt.Sprintf("ALTER TABLE %s DROP COLUMN IF EXISTS extra; ALTER TABLE %[1]s ADD COLUMN extra int DEFAULT 7", t.name))
-}
-
-// alterType rewrites a table, its values as before.
-func (n *nemesis) alterType(ctx context.Context) error {
-	t := n.run.tables[n.r.IntN(len(n.run.tables))]
-	for _, i := range n.r.Perm(len(t.columns)) {
-		if c := &t.columns[i]; i >= t.keys && c.typ == "text" {
-			return n.alter(ctx, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE text USING %[2]s || ''", t.name, c.name))
-		}
-	}
-	return n.alter(ctx, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN rate TYPE numeric USING rate + 0", t.name))
-}
-
-// alter tries until it gets its lock, not for ever.
-func (n *nemesis) alter(ctx context.Context, sql string) error {
-	var err error
-	for range 20 {
-		if err = n.stage.try(ctx, "SET lock_timeout = '500ms'; "+sql); err == nil {
-			return nil
-		}
-		if !survivable(err) {
-			return err
-		}
-		pause(ctx, 50*time.Millisecond)
 	}
 	return nil
 }

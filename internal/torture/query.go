@@ -207,7 +207,7 @@ func (g *generator) value(t *table, c *column) string {
 	company := 1 + g.r.IntN(companies)
 	if len(c.pool) > 0 {
 		for {
-			if v := c.pool[g.r.IntN(len(c.pool))]; len(v) < 100 {
+			if v := c.pool[g.r.IntN(len(c.pool))]; len(v) < 100 && v != "null" { // a null in a query is NULL
 				return v
 			}
 		}

@@ -74,7 +74,7 @@ func (r *reader) connection(ctx context.Context) error {
 		_ = conn.Close(end)
 	}()
 	err = pglogrepl.StartReplication(ctx, conn, historySlot, pglogrepl.LSN(r.versions.reached()), pglogrepl.StartReplicationOptions{
-		PluginArgs: []string{"proto_version '1'", "publication_names '" + historyPub + "'"}})
+		PluginArgs: []string{"proto_version '1'", "publication_names '" + historyPub + "'", "messages 'true'"}})
 	if err != nil {
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) && (pg.Code == "42704" || pg.Code == "55000") {
@@ -165,6 +165,10 @@ func (r *reader) logical(m pglogrepl.Message) error {
 		r.add('U', m.RelationID, m.NewTuple, m.OldTuple)
 	case *pglogrepl.DeleteMessage:
 		r.add('D', m.RelationID, nil, m.OldTuple)
+	case *pglogrepl.LogicalDecodingMessage:
+		if m.Prefix == marker && m.Transactional {
+			r.pending = append(r.pending, rowChange{op: 'M', leaf: string(m.Content)})
+		}
 	case *pglogrepl.TruncateMessage:
 		for _, id := range m.RelationIDs {
 			r.add('T', id, nil, nil)

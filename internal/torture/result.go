@@ -43,6 +43,7 @@ func (r *run) result(took time.Duration) *Result {
 	out.count("clients", int64(len(r.clients)), true)
 	out.count("connections", c.connections.Load(), true)
 	out.count("states compared", c.compared.Load(), true)
+	out.count("states forgiven", c.forgiven.Load(), false)
 	out.count("queries asked of history", c.asked.Load(), true)
 	out.count("snapshots shown", c.snapshots.Load(), true)
 	out.count("resumes from the log", c.resumes.Load(), r.options.Resume)

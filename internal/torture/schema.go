@@ -182,13 +182,17 @@ func schemaSQL(tables []*table) string {
 	var b strings.Builder
 	b.WriteString("CREATE TYPE visit_state AS ENUM ('new', 'open', 'busy', 'done', 'void');\n")
 	names := make([]string, len(tables))
+	var leaves strings.Builder // are published also while they are detached
 	for i, t := range tables {
 		names[i] = t.name
+		for _, leaf := range t.leaves {
+			leaves.WriteString(", " + leaf)
+		}
 		b.WriteString(t.createSQL())
 	}
 	fmt.Fprintf(&b, "CREATE TABLE %s (id int PRIMARY KEY, n bigint);\nINSERT INTO %[1]s VALUES (1, 0);\n", heartbeatsTable)
 	list := strings.Join(names, ", ")
-	fmt.Fprintf(&b, "CREATE PUBLICATION walwire FOR TABLE %s;\nCREATE PUBLICATION %s FOR TABLE %s, %s;\n", list, historyPub, list, heartbeatsTable)
+	fmt.Fprintf(&b, "CREATE PUBLICATION walwire FOR TABLE %s;\nCREATE PUBLICATION %s FOR TABLE %s, %s%s;\n", list, historyPub, list, heartbeatsTable, leaves.String())
 	return b.String()
 }
 

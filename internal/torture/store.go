@@ -52,6 +52,7 @@ func (s *store) keep(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		s.versions.closeSpans()
 		if err := s.flush(context.WithoutCancel(ctx)); err != nil {
 			return err
 		}

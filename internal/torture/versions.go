@@ -3,6 +3,7 @@ package torture
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -41,6 +42,8 @@ type versions struct {
 	open     map[*table]map[string]*version
 	nextID   int64
 	fresh    []*version // not yet stored
+	detached []*version // rows of a partition that is not attached
+	spans    []*span
 	position uint64
 	commits  int64
 	changes  int64
@@ -54,12 +57,12 @@ func newVersions(h *hasher, tables []*table) *versions {
 	return v
 }
 
-// rowChange is a row event of the log. values holds the new row, old the key of
+// rowChange is a row event of the log, or with op M a marker. values holds the new row, old the key of
 // the row before, where the log says it.
 type rowChange struct {
-	op     byte // I, U, D, T
+	op     byte // I, U, D, T, M
 	table  *table
-	leaf   string
+	leaf   string // of a marker its text
 	values []cell
 	old    []cell
 }
@@ -102,8 +105,12 @@ func (v *versions) reached() uint64 {
 }
 
 func (v *versions) apply(end uint64, c *rowChange) error {
+	if c.op == 'M' {
+		return v.upheave(end, c.leaf)
+	}
 	open := v.open[c.table]
 	if c.op == 'T' {
+		v.detached = slices.DeleteFunc(v.detached, func(row *version) bool { return row.leaf == c.leaf })
 		for key, row := range open {
 			if row.leaf == c.leaf {
 				v.end(row, end)

@@ -66,7 +66,7 @@ func survivable(err error) bool {
 	switch pg.Code {
 	case "40P01", "40001", "23505", "55P03", "57014", // in each other's way
 		"57P01", "57P02", "57P03", "53300", // the server ends, starts, or is full
-		"42704", "25P02", "0A000": // prepared transaction resolved by the janitor; cached plan
+		"23514", "42704", "25P02", "0A000": // no partition now; prepared transaction resolved by the janitor; cached plan
 		return true
 	}
 	return false
