@@ -32,9 +32,13 @@ type Config struct {
 	// Origins are the web origins that may connect, as in https://app.example.com;
 	// "*" is any. None means only the server's own.
 	Origins []string
-	Limits  Limits
-	Auth    Auth
-	User    User
+	// CursorKey is what clients' cursors are encrypted with. Servers that share it take
+	// each other's. None: it is made from the tokens' secrets.
+	CursorKey Secret
+	Retention Retention
+	Limits    Limits
+	Auth      Auth
+	User      User
 	// Tables are in the file's order.
 	Tables []TableConfig
 
@@ -68,6 +72,8 @@ func (d *decoder) config(n ast.Node, c *Config) {
 		field{"slot_failover", "", d.boolField(&c.SlotFailover)},
 		field{"publication", "", d.textField(&c.Publication)},
 		field{"origins", "", d.listField(&c.Origins)},
+		field{"cursor_key", "", d.secretField(&c.CursorKey)},
+		field{"retention", "", func(n ast.Node, path string) { d.retention(n, path, &c.Retention) }},
 		field{"limits", "", func(n ast.Node, path string) { d.limits(n, path, &c.Limits) }},
 		field{"auth", "say which tokens to accept: issuer, audience and keys", func(n ast.Node, path string) { d.auth(n, path, &c.Auth) }},
 		field{"user", "say which claims hold the user's id, company and roles", func(n ast.Node, path string) { d.user(n, path, &c.User) }},
@@ -82,6 +88,7 @@ func defaults(name string) *Config {
 		Slot:        "walwire",
 		Publication: "walwire",
 		OnSlotLoss:  SlotLossStop,
+		Retention:   DefaultRetention(),
 		Limits:      DefaultLimits(),
 		positions:   newPositions(),
 	}

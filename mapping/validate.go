@@ -30,6 +30,8 @@ func (c *Config) Validate() error {
 	for i, origin := range c.Origins {
 		v.origin(index("origins", i), origin)
 	}
+	v.cursorKey(c.CursorKey)
+	v.retention(c.Retention)
 	v.limits(c.Limits)
 	v.auth(c.Auth)
 	v.user(c)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/cdc/pgoutput"
 )
 
 // pending is what a transaction leaves of one key: its last row, or nothing.
@@ -12,6 +13,11 @@ type pending struct {
 	key    string
 	change *rowChange
 	gone   bool
+	// before is the change whose old row stood under the key before the
+	// transaction; nil: none of the company's did.
+	before *rowChange
+	// unknown is set where the WAL does not carry that row.
+	unknown bool
 }
 
 // apply brings the company to the commit of t. The changes are netted by key
@@ -20,6 +26,8 @@ type pending struct {
 func (c *company) apply(t *companyTx) {
 	c.position, c.time = t.tx.End, t.tx.Time
 	c.unseen = append(c.unseen, *t)
+	c.recent = append(c.recent, *t)
+	c.last = commitOf(t.tx)
 	for s, changes := range byTable(t.changes) {
 		if tb := c.tables[s]; tb != nil && len(tb.views) > 0 {
 			c.applyTable(t, tb, changes)
@@ -30,6 +38,23 @@ func (c *company) apply(t *companyTx) {
 			c.rereadAll(tb, t.tx.XID)
 		}
 	}
+	c.settleWindows()
+}
+
+// settleWindows ends a commit for the windows it touched: a row that left and came
+// back has not changed, and a window that has run short is read again.
+func (c *company) settleWindows() {
+	for _, v := range c.windows {
+		v.window.touched = false
+		v.fold()
+		v.window.trim(v)
+		if v.live() && v.window.short() {
+			c.hub.Metrics.Refills.Inc()
+			c.reread(v)
+		}
+	}
+	clear(c.windows)
+	c.windows = c.windows[:0]
 }
 
 // byTable yields the changes of each table, in WAL order. A table's changes are
@@ -71,13 +96,18 @@ func (c *company) applyTable(t *companyTx, tb *table, changes []rowChange) {
 	if truncated {
 		c.truncate(t.tx.XID, tb)
 	}
+	unknown := false
 	for i := 0; err == nil && i < len(n.pending); i++ {
 		err = c.settle(t.tx.XID, tb, &n.pending[i])
+		unknown = unknown || n.pending[i].unknown
 	}
 	if truncated {
 		for _, v := range tb.views {
 			v.fold()
 		}
+	}
+	if truncated || unknown {
+		c.rereadRowless(tb, t.tx.XID)
 	}
 	if err != nil {
 		c.fail(tb, err)
@@ -116,17 +146,22 @@ func (n *scratch) net(ch *rowChange, s *shape) error {
 		}
 		newKey = key
 	}
-	if ch.Op == cdc.OpDelete || ch.Op == cdc.OpUpdate && !ch.Old.Absent() {
+	before := ch // of newKey
+	switch {
+	case ch.Op == cdc.OpInsert:
+		before = nil
+	case ch.Op == cdc.OpDelete || !ch.Old.Absent():
 		oldKey, err := n.keyOf(s, row{binding: ch.binding, tuple: ch.Old})
 		if err != nil {
 			return err
 		}
 		if ch.Op == cdc.OpDelete || oldKey != newKey {
-			n.set(pending{key: oldKey, gone: true})
+			n.set(pending{key: oldKey, gone: true}, ch)
+			before = nil
 		}
 	}
 	if ch.Op != cdc.OpDelete {
-		n.set(pending{key: newKey, change: ch, gone: !ch.here})
+		n.set(pending{key: newKey, change: ch, gone: !ch.here}, before)
 	}
 	return nil
 }
@@ -138,10 +173,20 @@ func (n *scratch) keyOf(s *shape, r row) (string, error) {
 	return string(key), err
 }
 
-func (n *scratch) set(p pending) {
+// set notes what is left of a key; before is the change that found it as it was,
+// nil where there was nothing.
+func (n *scratch) set(p pending, before *rowChange) {
 	if i, ok := n.at[p.key]; ok {
+		p.before, p.unknown = n.pending[i].before, n.pending[i].unknown
 		n.pending[i] = p
 		return
+	}
+	switch {
+	case before == nil:
+	case before.OldKind != pgoutput.OldRow:
+		p.unknown = true
+	case before.was:
+		p.before = before
 	}
 	n.at[p.key] = len(n.pending)
 	n.pending = append(n.pending, p)
@@ -151,6 +196,7 @@ func (n *scratch) set(p pending) {
 func (c *company) settle(xid uint32, tb *table, p *pending) error {
 	n := &c.scratch
 	n.matched = n.matched[:0]
+	n.nth++
 	if !p.gone {
 		n.row = row{binding: p.change.binding, tuple: p.change.New}
 		if err := c.match(tb); err != nil {
@@ -168,6 +214,11 @@ func (c *company) settle(xid uint32, tb *table, p *pending) error {
 	n.codes = n.codes[:0]
 	if len(n.matched) > 0 {
 		if err := c.showIn(tb, p.key, held); err != nil {
+			return err
+		}
+	}
+	if tb.rowless > 0 {
+		if err := c.settleRowless(tb, p); err != nil {
 			return err
 		}
 	}
@@ -207,20 +258,16 @@ func (c *company) match(tb *table) error {
 // hideFrom takes a row out of the live views that no longer match.
 func (c *company) hideFrom(r *heldRow) {
 	for i := len(r.refs) - 1; i >= 0; i-- {
-		v := r.refs[i].view
-		if v.mark == c.scratch.seen {
-			continue
+		if v := r.refs[i].view; v.mark != c.scratch.seen {
+			v.take(r)
 		}
-		e, _ := r.code(v.mask)
-		v.add(op{kind: opRemoved, key: r.key, data: e.keyJSON()})
-		v.hide(r)
 	}
 }
 
 // showIn puts the row into the matched live views, encoded once per mask.
 func (c *company) showIn(tb *table, key string, held *heldRow) error {
-	if held != nil && len(held.refs) == 0 {
-		held = nil // the last view has just let go of it
+	if held == nil || len(held.refs) == 0 { // the last view has just let go of it
+		held = &heldRow{key: key}
 	}
 	for _, v := range c.scratch.matched {
 		if !v.live() {
@@ -230,20 +277,19 @@ func (c *company) showIn(tb *table, key string, held *heldRow) error {
 		if err != nil {
 			return err
 		}
-		switch {
-		case held == nil || !held.shownBy(v):
-			if held == nil {
-				held = tb.hold(key)
-			}
-			v.show(held)
-			v.add(op{kind: opAdded, key: held.key, data: e.json})
-		case e.changed:
-			v.add(op{kind: opModified, key: held.key, data: e.json})
+		place, err := v.order.placeOf(tb.eval, c.scratch.nth)
+		if err != nil {
+			return err
 		}
+		v.put(held, e, place)
 	}
-	if held != nil {
-		for i := range c.scratch.codes {
-			held.put(c.scratch.codes[i].mask, c.scratch.codes[i].encoding)
+	if len(held.refs) == 0 { // beyond every window
+		return nil
+	}
+	tb.rows[key] = held // taken out where one view let go before another took it
+	for i := range c.scratch.codes {
+		if code := &c.scratch.codes[i]; held.needs(code.mask) {
+			held.put(code.mask, code.encoding)
 		}
 	}
 	return nil
@@ -283,23 +329,15 @@ func (c *company) encode(m *mask, held *heldRow) (*newCode, error) {
 	return &n.codes[len(n.codes)-1], nil
 }
 
-func (r *heldRow) shownBy(v *view) bool {
-	for i := range r.refs {
-		if r.refs[i].view == v {
-			return true
-		}
-	}
-	return false
-}
-
 // truncate empties every view of the table.
 func (c *company) truncate(xid uint32, tb *table) {
 	for _, v := range tb.views {
-		for len(v.rows) > 0 {
-			r := v.rows[len(v.rows)-1]
-			e, _ := r.code(v.mask)
-			v.add(op{kind: opRemoved, key: r.key, data: e.keyJSON()})
-			v.hide(r)
+		for _, r := range v.shown() {
+			v.add(v.removed(r.heldRow))
+		}
+		v.clear()
+		if v.window != nil {
+			v.window.complete = true
 		}
 		if l := v.loading; l != nil {
 			l.truncate(xid)

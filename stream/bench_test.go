@@ -57,6 +57,7 @@ type noConsumer struct{}
 
 func (noConsumer) Acknowledge(cdc.LSN) {}
 func (noConsumer) Await(cdc.LSN)       {}
+func (noConsumer) Status() cdc.Status  { return cdc.Status{SystemID: "1", Timeline: 1} }
 
 const benchCompany = "00000000-0000-4000-8000-000000000001"
 
@@ -64,22 +65,21 @@ const benchCompany = "00000000-0000-4000-8000-000000000001"
 func benchHub(tb testing.TB, views int) (*Hub, *company, *shape) {
 	tb.Helper()
 	s := benchTable(tb)
-	h := NewHub(Options{Consumer: noConsumer{}, Log: slog.New(slog.DiscardHandler)})
+	h, err := NewHub(Options{Consumer: noConsumer{}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		tb.Fatal(err)
+	}
 	h.shapes = map[string]*shape{"appointments": s}
 	h.relations = map[uint32]*shape{1: s}
 	c := newCompany(h, benchCompany)
 	h.companies[c.id] = c
-	t := newTable(s)
-	c.tables[s] = t
-	m := newMask(s.columns, s.key, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}, false)
+	h.ring.scopes[c.id] = &scope{company: c}
 	for i := range views {
 		node, err := predicate.Compare(4, s.columns[4], predicate.Eq, uuid(i))
 		if err != nil {
 			tb.Fatal(err)
 		}
-		id := node.Canonical()
-		t.views[id] = c.newView(t, id, m, &query{shape: s, predicate: node})
-		t.index.add(t.views[id])
+		c.viewOf(&query{shape: s, predicate: node, columns: []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}})
 	}
 	return h, c, s
 }

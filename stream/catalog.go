@@ -30,7 +30,7 @@ func (h *Hub) watchCatalog(known fingerprints) {
 		}
 		if changed := h.changed(known, now); len(changed) > 0 {
 			known = now
-			h.post(func() { h.recheck(changed) })
+			h.post(func() { h.recheck(changed, now) })
 		}
 	})
 }
@@ -61,8 +61,9 @@ func (h *Hub) changed(before, now fingerprints) []cdc.TableName {
 
 // recheck reads the schema, and the views of the changed tables that it leaves as
 // they were.
-func (h *Hub) recheck(changed []cdc.TableName) {
+func (h *Hub) recheck(changed []cdc.TableName, now fingerprints) {
 	before := h.shapes
+	h.prints = now
 	h.reload(fmt.Sprintf("the catalogue of %v has changed", changed))
 	for name, s := range h.shapes {
 		if before[name] != s || !slices.Contains(changed, s.catalog.TableName) {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"sort"
 	"sync/atomic"
 
 	"github.com/walwire/walwire/cdc"
@@ -17,9 +18,15 @@ const (
 
 // op is one row of a frame: its JSON, or for a removal its key's JSON.
 type op struct {
-	kind opKind
-	key  string
-	data []byte
+	kind  opKind
+	key   string
+	data  []byte
+	order string // the order key, of an ordered view's added and modified rows
+
+	// was is what the client was shown of the row before, in a window; nil where
+	// that is not known.
+	was      []byte
+	wasOrder string
 }
 
 // entry is what one commit did to one view. Immutable once appended, but for
@@ -34,7 +41,7 @@ type entry struct {
 func (e *entry) size() int {
 	n := 64
 	for i := range e.ops {
-		n += 48 + len(e.ops[i].data)
+		n += 112 + len(e.ops[i].data) + len(e.ops[i].order) + len(e.ops[i].was)
 	}
 	return n
 }
@@ -42,7 +49,8 @@ func (e *entry) size() int {
 // chain is the bounded log of a view's entries. A subscription is a sequence
 // number in it: the first entry it has not been given. Guarded by company.mu.
 type chain struct {
-	first   uint64 // sequence number of entries[0]
+	from    cdc.LSN // what lies above is in entries; the view's rows when it began
+	first   uint64  // sequence number of entries[0]
 	entries []*entry
 	bytes   int
 }
@@ -58,6 +66,7 @@ func (c *chain) append(e *entry, maxBytes int) {
 	drop := 0
 	for c.bytes > maxBytes && drop < len(c.entries)-1 {
 		c.bytes -= c.entries[drop].size()
+		c.from = c.entries[drop].position
 		c.entries[drop] = nil
 		drop++
 	}
@@ -71,4 +80,11 @@ func (c *chain) since(next uint64) ([]*entry, bool) {
 		return nil, false
 	}
 	return c.entries[next-c.first:], true
+}
+
+// after gives the sequence number of the first entry above position; false when
+// the chain does not reach back to there.
+func (c *chain) after(position cdc.LSN) (next uint64, ok bool) {
+	i := sort.Search(len(c.entries), func(i int) bool { return c.entries[i].position > position })
+	return c.first + uint64(i), position >= c.from
 }

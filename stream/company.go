@@ -4,7 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/walwire/walwire/cdc"
@@ -34,8 +36,13 @@ type company struct {
 	served      *tables
 	tables      map[*shape]*table
 	position    cdc.LSN
-	time        int64 // commit time at position, 0 where it is not one commit's
-	unseen      []companyTx
+	time        int64       // commit time at position, 0 where it is not one commit's
+	unseen      []companyTx // commits that the next snapshot may not see
+	recent      []companyTx // recent commits, all above floor
+	floor       cdc.LSN
+	last        commit  // the latest; without an xid: none between its end and position
+	after       uint64  // snapshots must have left transaction ids up to here behind
+	windows     []*view // touched by the commit being applied
 	dirty       []*view // with ops that are not published yet
 	publishedAt time.Time
 	ops         int // in dirty
@@ -45,18 +52,23 @@ type company struct {
 	mu        sync.RWMutex // protects following, the views' chains and the subscriptions' cursors
 	published cdc.LSN
 	stamp     int64 // commit time at published
+	at        cursor
+	marked    cdc.LSN                // idle clients are to be told a cursor of here or later
+	sealed    atomic.Pointer[string] // at, as clients get it; made by the first who needs it
 }
 
 // scratch is memory used again for every change.
 type scratch struct {
-	row     row
-	key     []byte
-	json    []byte
-	codes   []newCode // of the row being settled
-	pending []pending
-	at      map[string]int
-	matched []*view
-	seen    uint64 // generation of view.mark
+	row       row
+	key       []byte
+	json      []byte
+	codes     []newCode // of the row being settled
+	pending   []pending
+	at        map[string]int
+	matched   []*view
+	seen      uint64 // generation of view.mark
+	nth       uint64 // counts the rows that row has held
+	formerRow row    // as it was
 }
 
 func newCompany(h *Hub, id string) *company {
@@ -71,8 +83,13 @@ func newCompany(h *Hub, id string) *company {
 		touched:  make(map[*session]struct{}),
 		position: h.position,
 	}
-	c.published = c.position
 	c.scratch.at = make(map[string]int)
+	c.recent, c.unseen = h.logOf(c)
+	c.floor, c.last, c.after = h.ring.floor, commit{end: h.ring.floor}, h.after
+	if n := len(c.recent); n > 0 {
+		c.last = commitOf(c.recent[n-1].tx)
+	}
+	c.published, c.at = c.position, cursor{c.position, c.last}
 	return c
 }
 
@@ -84,8 +101,12 @@ func (h *Hub) join(ctx context.Context, id string) *company {
 		c := h.companies[id]
 		if c == nil {
 			c = newCompany(h, id)
-			c.unseen = h.unseenOf(c)
 			h.companies[id] = c
+			if s := h.ring.scopes[id]; s != nil {
+				s.company = c
+			} else {
+				h.ring.scopes[id] = &scope{company: c}
+			}
 			h.Metrics.Companies.Inc()
 			h.group.Go(c.run)
 		}
@@ -105,6 +126,7 @@ func (h *Hub) leave(c *company) {
 			return
 		}
 		delete(h.companies, c.id)
+		h.ring.scopes[c.id].company = nil
 		h.Metrics.Companies.Dec()
 		c.inbox.push(message{do: func() { c.stop = true }}, 0)
 	})
@@ -183,12 +205,13 @@ func (c *company) publish() {
 		}
 		for s := range v.subscribers {
 			c.touched[s.session] = struct{}{}
-			if s.watch != nil {
+			if s.watch != nil && len(v.fresh) > 0 {
 				s.session.revoked = true
 			}
 		}
 	}
-	c.published, c.stamp = c.position, c.time
+	c.published, c.stamp, c.at = c.position, c.time, cursor{c.position, c.last}
+	c.sealed.Store(nil)
 	c.mu.Unlock()
 	for _, v := range c.dirty {
 		clear(v.fresh)
@@ -219,14 +242,52 @@ func (c *company) prune() {
 	c.unseen = kept
 }
 
-// restart reads every view again: changes were dropped. unseen are the commits
-// that the snapshots to come may not see.
-func (c *company) restart(unseen []companyTx, position cdc.LSN) {
-	c.unseen = unseen
-	c.reached(position)
+// trim lets go of the log up to floor.
+func (c *company) trim(floor cdc.LSN) {
+	c.floor = max(c.floor, floor)
+	n := sort.Search(len(c.recent), func(i int) bool { return c.recent[i].tx.End > floor })
+	clear(c.recent[:n])
+	c.recent = c.recent[n:]
+}
+
+// restart reads every view again: changes were dropped.
+func (c *company) restart() {
+	c.last = commit{end: c.floor}
+	if n := len(c.recent); n > 0 {
+		c.last = commitOf(c.recent[n-1].tx)
+	}
 	for _, t := range c.tables {
 		c.rereadAll(t)
 	}
+}
+
+// mark makes sessions that had nothing to say for long tell their clients where
+// they are.
+func (c *company) mark() {
+	c.mu.Lock()
+	c.marked = c.published
+	c.mu.Unlock()
+	for _, t := range c.tables {
+		for _, v := range t.views {
+			for sub := range v.subscribers {
+				sub.session.kick()
+			}
+		}
+	}
+}
+
+// cursor is the published position as clients get it. c.mu is held.
+func (c *company) cursor() string {
+	if text := c.sealed.Load(); text != nil {
+		return *text
+	}
+	epoch := c.hub.epoch.Load()
+	if epoch == nil {
+		return ""
+	}
+	text := c.hub.sealer.seal(*epoch, c.id, c.at)
+	c.sealed.Store(&text)
+	return text
 }
 
 // adopt takes new shapes: subscriptions of changed tables are made anew, those

@@ -7,14 +7,15 @@ import (
 	"github.com/walwire/walwire/cdc"
 )
 
-// update is what one frame says of one subscription. rows is nil without a
+// update is what one frame says of one subscription. base is zero without a
 // snapshot.
 type update struct {
-	id       uint64
-	head     []byte // members that describe the snapshot: key and columns
-	rows     [][]byte
+	id uint64
+	base
+	token    string
 	snapshot bool
 	reset    bool
+	resumed  bool
 	entries  []*entry
 }
 
@@ -25,12 +26,14 @@ type frames struct {
 	maxBytes int
 	position cdc.LSN
 	time     int64
+	cursor   string // of the last frame; "" for none
 	emit     func(frame []byte) error
 
 	subscriptions int // in this frame
 	current       *update
 	section       string // open array, "" for none
 	items         int    // in the open array
+	orders        []byte // the order keys of these, as the members of an array
 	filled        bool   // the frame holds an item
 	err           error
 }
@@ -75,6 +78,9 @@ func (f *frames) close(more bool) {
 	f.buf = append(f.buf, ']')
 	if more {
 		f.buf = append(f.buf, `,"more":true`...)
+	} else if f.cursor != "" {
+		f.buf = append(f.buf, `,"cursor":"`...)
+		f.buf = append(append(f.buf, f.cursor...), '"')
 	}
 	f.buf = append(f.buf, '}')
 	if f.err == nil {
@@ -89,9 +95,13 @@ func (f *frames) update(u *update) {
 	}
 	f.beginSubscription(u, true)
 	if u.snapshot {
-		f.beginSnapshot(u.head)
-		for _, row := range u.rows {
-			f.item(sectionRows, row)
+		f.beginSnapshot(u.token, u.head)
+		for i, row := range u.rows {
+			order := ""
+			if u.order != nil {
+				order = u.order[i]
+			}
+			f.item(sectionRows, row, order)
 		}
 		f.endSection()
 	}
@@ -114,7 +124,7 @@ func (f *frames) ops(ops []op) {
 	for kind, section := range opSections {
 		for i := range ops {
 			if ops[i].kind == opKind(kind) {
-				f.item(section, ops[i].data)
+				f.item(section, ops[i].data, ops[i].order)
 			}
 		}
 		f.endSection()
@@ -131,6 +141,9 @@ func (f *frames) beginSubscription(u *update, first bool) {
 	if first && u.reset {
 		f.buf = append(f.buf, `,"reset":true`...)
 	}
+	if first && u.resumed {
+		f.buf = append(f.buf, `,"resumed":true`...)
+	}
 	f.current = u
 }
 
@@ -140,8 +153,12 @@ func (f *frames) endSubscription() {
 	f.current = nil
 }
 
-func (f *frames) beginSnapshot(head []byte) {
+func (f *frames) beginSnapshot(token string, head []byte) {
 	f.buf = append(f.buf, `,"snapshot":{`...)
+	if token != "" {
+		f.buf = append(f.buf, `"token":"`...)
+		f.buf = append(append(f.buf, token...), `",`...)
+	}
 	if len(head) > 0 {
 		f.buf = append(append(f.buf, head...), ',')
 	}
@@ -151,7 +168,7 @@ func (f *frames) beginSnapshot(head []byte) {
 
 func (f *frames) beginSection(section string) {
 	if section == sectionRows {
-		f.beginSnapshot(nil)
+		f.beginSnapshot("", nil)
 		return
 	}
 	f.buf = append(f.buf, `,"`...)
@@ -165,15 +182,30 @@ func (f *frames) endSection() {
 	case "":
 		return
 	case sectionRows:
-		f.buf = append(f.buf, `]}`...)
+		f.buf = append(f.buf, ']')
+		f.endOrders("order")
+		f.buf = append(f.buf, '}')
 	default:
 		f.buf = append(f.buf, ']')
+		f.endOrders(f.section + "_order")
 	}
 	f.section = ""
 }
 
-func (f *frames) item(section string, data []byte) {
-	if f.filled && len(f.buf)+len(data) > f.maxBytes {
+// endOrders writes the order keys of the section beside it.
+func (f *frames) endOrders(member string) {
+	if len(f.orders) == 0 {
+		return
+	}
+	f.buf = append(f.buf, `,"`...)
+	f.buf = append(f.buf, member...)
+	f.buf = append(f.buf, `":[`...)
+	f.buf = append(append(f.buf, f.orders...), ']')
+	f.orders = f.orders[:0]
+}
+
+func (f *frames) item(section string, data []byte, order string) {
+	if f.filled && len(f.buf)+len(f.orders)+len(data)+len(order) > f.maxBytes {
 		u := f.current
 		f.close(true)
 		f.open()
@@ -189,6 +221,12 @@ func (f *frames) item(section string, data []byte) {
 	f.items++
 	f.filled = true
 	f.buf = append(f.buf, data...)
+	if order != "" {
+		if len(f.orders) > 0 {
+			f.orders = append(f.orders, ',')
+		}
+		f.orders = append(append(append(f.orders, '"'), order...), '"')
+	}
 }
 
 // members gives the entry's ops as the members of a frame's subscription. Made

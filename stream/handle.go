@@ -17,12 +17,16 @@ import (
 
 // request is a client's frame: the members of all types.
 type request struct {
-	Type      string          `json:"type"`
-	ID        uint64          `json:"id"`
-	Token     string          `json:"token"`
-	Query     json.RawMessage `json:"query"`
-	LSN       string          `json:"lsn"`
-	TimeoutMS *int64          `json:"timeout_ms"`
+	Type   string          `json:"type"`
+	ID     uint64          `json:"id"`
+	Token  string          `json:"token"`
+	Query  json.RawMessage `json:"query"`
+	Resume *struct {
+		Cursor string `json:"cursor"`
+		Token  string `json:"token"`
+	} `json:"resume"`
+	LSN       string `json:"lsn"`
+	TimeoutMS *int64 `json:"timeout_ms"`
 }
 
 // parseRequest reads a frame strictly: a misspelt member is an error.
@@ -191,10 +195,49 @@ func (s *session) subscribe(r *request) {
 		return
 	}
 	sub := &subscription{id: r.ID, session: s, query: q, read: func() { <-s.reading }}
+	if r.Resume != nil {
+		sub.shown, sub.reset = true, true
+		sub.resume = s.resumption(r.Resume.Cursor, r.Resume.Token)
+	}
 	s.mu.Lock()
 	s.byID[r.ID] = sub
 	s.mu.Unlock()
 	s.company.call(func() { s.company.subscribe(sub) })
+}
+
+// resumePatience bounds the wait for a position that a client has seen and this
+// server has not: it has just taken over, or rebuilds its log.
+const resumePatience = 15 * time.Second
+
+// resumption reads what a client says it has, and waits until the company has come
+// to there; nil where it can't be gone on from.
+func (s *session) resumption(text, token string) *resumption {
+	hub := s.server.hub
+	if hub.epoch.Load() == nil && !s.reach(1) { // nothing has come from the stream yet
+		return nil
+	}
+	at, ok := hub.sealer.open(*hub.epoch.Load(), s.company.id, text)
+	if !ok || !s.reach(at.position) {
+		return nil
+	}
+	return &resumption{cursor: at, token: token}
+}
+
+// reach waits until the company has come to a position; false when that takes too
+// long.
+func (s *session) reach(position cdc.LSN) bool {
+	hub := s.server.hub
+	reached := make(chan struct{})
+	hub.awaitCompany(s.company, position, resumePatience, s.gone, func() { close(reached) })
+	late := time.NewTimer(resumePatience)
+	defer late.Stop()
+	select {
+	case <-reached:
+		return true
+	case <-late.C:
+	case <-hub.done:
+	}
+	return false
 }
 
 // query compiles what a subscribe asks for, beside the open subscriptions.

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,8 +39,13 @@ type Options struct {
 	// VisibilityInterval is how often is asked which commits all new snapshots
 	// will see. Zero means 250 ms.
 	VisibilityInterval time.Duration
-	Log                *slog.Logger
-	Metrics            *Metrics
+	// Retention bounds the log from which clients resume.
+	Retention Retention
+	// CursorKey is what cursors are encrypted with; servers that share it take each
+	// other's. None: one of this Hub's own.
+	CursorKey []byte
+	Log       *slog.Logger
+	Metrics   *Metrics
 }
 
 // Consumer is what the hub needs of the reader of the WAL.
@@ -49,6 +55,8 @@ type Consumer interface {
 	// Await asks PostgreSQL to tell its progress until lsn is reached. It
 	// replaces what was awaited before.
 	Await(lsn cdc.LSN)
+	// Status names the server and where the stream began.
+	Status() cdc.Status
 }
 
 // Hub takes the ordered feed apart by company. One goroutine, Run's, owns
@@ -68,9 +76,17 @@ type Hub struct {
 	bindings  map[*cdc.Relation]*binding
 	asked     map[*cdc.Relation]bool // unknown or stale, and the schema was read for it
 	broken    map[string]*Error      // tables that can't be served, by name
+	prints    fingerprints           // of the catalogue in force
 	companies map[string]*company
+	ring      ring
 	touched   []*company       // by the transaction being routed
 	current   *cdc.Transaction // being routed, nil between
+
+	sealer   *sealer
+	epoch    atomic.Pointer[string] // names the history that positions belong to
+	after    uint64                 // snapshots must have left transaction ids up to here behind
+	marked   cdc.LSN                // where idle clients were last told their cursor
+	markedAt time.Time
 
 	position   cdc.LSN            // every commit below has been routed
 	unseen     []*cdc.Transaction // routed, and not yet shown visible by any snapshot
@@ -96,7 +112,16 @@ type waiter struct {
 }
 
 // NewHub makes a hub. Run starts it.
-func NewHub(o Options) *Hub {
+func NewHub(o Options) (*Hub, error) {
+	o.Retention.setDefaults()
+	if len(o.CursorKey) == 0 {
+		o.CursorKey = make([]byte, 32)
+		_, _ = rand.Read(o.CursorKey) // never fails
+	}
+	sealer, err := newSealer(o.CursorKey)
+	if err != nil {
+		return nil, fmt.Errorf("cursor key: %w", err)
+	}
 	if o.Connections == 0 {
 		o.Connections = 4
 	}
@@ -120,6 +145,9 @@ func NewHub(o Options) *Hub {
 	}
 	return &Hub{
 		Options:   o,
+		sealer:    sealer,
+		ring:      ring{scopes: make(map[string]*scope)},
+		markedAt:  time.Now(),
 		calls:     make(chan func()),
 		running:   make(chan struct{}),
 		done:      make(chan struct{}),
@@ -127,7 +155,7 @@ func NewHub(o Options) *Hub {
 		asked:     make(map[*cdc.Relation]bool),
 		broken:    make(map[string]*Error),
 		companies: make(map[string]*company),
-	}
+	}, nil
 }
 
 // Run routes until ctx ends. It returns when all its goroutines have ended.
@@ -147,6 +175,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load schema: %w", err)
 	}
+	h.prints = known
 	h.adopt(schema)
 	h.group.Go(func() { h.watchCatalog(known) })
 	h.group.Go(h.watchVisibility)

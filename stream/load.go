@@ -24,7 +24,7 @@ type loading struct {
 	// in the overlay.
 	require []uint32
 	// baseline is what the subscribers were last shown; nil for a first load.
-	baseline map[string]encoding
+	baseline map[string]loadedRow
 	// abandoned is set when nobody wants the rows any more. Safe for concurrent use.
 	abandoned atomic.Bool
 	// read is called when the first snapshot has been read, or was not wanted.
@@ -36,7 +36,13 @@ type loading struct {
 type overlayRow struct {
 	xid  uint32
 	gone bool // deleted, or not this view's
+	loadedRow
+}
+
+// loadedRow is a row of a view that has no heldRow yet.
+type loadedRow struct {
 	encoding
+	place string
 }
 
 func (l *loading) truncate(xid uint32) {
@@ -47,12 +53,13 @@ func (l *loading) truncate(xid uint32) {
 // loaded is what a hand-off's snapshot brought.
 type loaded struct {
 	snapshot cdc.Snapshot
-	rows     map[string]encoding
+	rows     map[string]loadedRow
+	full     bool // a window: there may be more rows behind these
 	err      error
 }
 
 // load begins the hand-off of a view that is in the index.
-func (c *company) load(v *view, baseline map[string]encoding, require ...uint32) *loading {
+func (c *company) load(v *view, baseline map[string]loadedRow, require ...uint32) *loading {
 	if v.loading != nil {
 		v.loading.abandoned.Store(true)
 	}
@@ -96,6 +103,7 @@ func (c *company) seedTable(v *view, xid uint32, changes []rowChange) {
 		p := &n.pending[i]
 		n.codes = n.codes[:0]
 		n.seen++
+		n.nth++
 		if !p.gone {
 			n.row = row{binding: p.change.binding, tuple: p.change.New}
 			v.table.eval.Reset(&n.row)
@@ -124,6 +132,9 @@ func (c *company) overlay(xid uint32, v *view, key string) error {
 			return err
 		}
 		o.encoding = e.encoding
+		if o.place, err = v.order.placeOf(v.table.eval, c.scratch.nth); err != nil {
+			return err
+		}
 	}
 	v.loading.overlay[key] = o
 	return nil
@@ -152,7 +163,8 @@ func (c *company) read(v *view, l *loading, attempt int) {
 				h.deliver(c)
 				c.inbox.push(message{do: func() {
 					c.reached(position)
-					c.finish(v, l, loaded{snapshot: snap, rows: collect(), err: err}, attempt)
+					rows, full := collect()
+					c.finish(v, l, loaded{snapshot: snap, rows: rows, full: full, err: err}, attempt)
 				}}, 0)
 			}
 			if err != nil {
@@ -187,44 +199,75 @@ func (c *company) finish(v *view, l *loading, r loaded, attempt int) {
 		c.loadFailed(v, l, r.err, attempt)
 		return
 	}
-	for _, xid := range l.require {
-		if !r.snapshot.Sees(xid) {
-			c.read(v, l, attempt+1)
-			return
-		}
+	if !c.suffices(l, &r.snapshot) {
+		c.read(v, l, attempt+1)
+		return
 	}
-	rows := r.rows
+	rows, bound := r.rows, ""
 	if l.hasTruncated && !r.snapshot.Sees(l.truncated) {
 		clear(rows)
+		r.full = false
+	}
+	if r.full {
+		for _, row := range rows {
+			bound = max(bound, row.place)
+		}
 	}
 	for key, o := range l.overlay {
 		switch {
 		case r.snapshot.Sees(o.xid):
-		case o.gone:
+		case o.gone || r.full && o.place > bound:
 			delete(rows, key)
 		default:
-			rows[key] = o.encoding
+			rows[key] = o.loadedRow
+		}
+	}
+	if w := v.window; w != nil {
+		w.complete, w.bound = !r.full, bound
+		if r.full && len(rows) < w.limit {
+			w.beyond *= 2
+			c.read(v, l, attempt+1)
+			return
 		}
 	}
 	c.settleLoaded(v, l, rows)
 }
 
+// suffices reports whether the snapshot sees what the overlay does not tell.
+func (c *company) suffices(l *loading, snap *cdc.Snapshot) bool {
+	for _, xid := range l.require {
+		if !snap.Sees(xid) {
+			return false
+		}
+	}
+	return snap.Xmin > c.after
+}
+
 // settleLoaded makes the view live with rows and tells its subscribers: the
 // rows to those who wait for them, the difference to those who had others.
-func (c *company) settleLoaded(v *view, l *loading, rows map[string]encoding) {
+func (c *company) settleLoaded(v *view, l *loading, rows map[string]loadedRow) {
 	c.intern(v, rows)
 	v.loading = nil
 	delete(v.table.loading, v)
+	c.holdsRows(v)
 	for key, e := range rows {
 		r := v.table.hold(key)
 		if _, shared := r.code(v.mask); !shared {
-			r.put(v.mask, e)
+			r.put(v.mask, e.encoding)
 		}
-		v.show(r)
+		v.show(r, e.place)
+	}
+	if v.window != nil {
+		v.window.begin(v)
 	}
 	if l.baseline != nil {
-		v.difference(l.baseline, rows)
+		v.difference(l.baseline)
+	} else {
+		c.mu.Lock()
+		v.chain.from = max(v.chain.from, c.position)
+		c.mu.Unlock()
 	}
+	c.settleWindows() // folds nothing: marks them as settled
 	c.publish()
 	c.release(v)
 }
@@ -232,7 +275,7 @@ func (c *company) settleLoaded(v *view, l *loading, rows map[string]encoding) {
 // intern checks the rows against those that other views show already: both
 // describe the same position, so they are equal. If not, walwire has a fault: the
 // others are read again, in the open.
-func (c *company) intern(v *view, rows map[string]encoding) {
+func (c *company) intern(v *view, rows map[string]loadedRow) {
 	for key, e := range rows {
 		held := v.table.rows[key]
 		if held == nil {
@@ -251,21 +294,52 @@ func (c *company) intern(v *view, rows map[string]encoding) {
 	}
 }
 
-// difference adds the ops that lead from before to rows.
-func (v *view) difference(before, rows map[string]encoding) {
-	for key, e := range before {
-		if _, still := rows[key]; !still {
-			v.add(op{kind: opRemoved, key: key, data: e.keyJSON()})
-		}
+// baseline is what the view's subscribers are shown.
+func (v *view) baseline() map[string]loadedRow {
+	rows := make(map[string]loadedRow)
+	for _, r := range v.shown() {
+		e, _ := r.code(v.mask)
+		rows[r.key] = loadedRow{e, r.place}
 	}
-	for key, e := range rows {
-		old, had := before[key]
+	return rows
+}
+
+// difference adds the ops that lead from before to what the view shows.
+func (v *view) difference(before map[string]loadedRow) {
+	for _, o := range v.differenceOps(before) {
+		v.add(o)
+	}
+}
+
+func (v *view) differenceOps(before map[string]loadedRow) []op {
+	var ops []op
+	still := make(map[string]bool, len(before))
+	for _, r := range v.shown() {
+		e, _ := r.code(v.mask)
+		old, had := before[r.key]
 		switch {
 		case !had:
-			v.add(op{kind: opAdded, key: key, data: e.json})
-		case string(old.json) != string(e.json):
-			v.add(op{kind: opModified, key: key, data: e.json})
+			ops = append(ops, v.added(r.key, e.json, r.place))
+		case string(old.json) != string(e.json) || old.place != r.place:
+			o := op{kind: opModified, key: r.key, data: e.json, order: v.order.wire(r.place)}
+			v.rememberLoaded(&o, old)
+			ops = append(ops, o)
 		}
+		still[r.key] = true
+	}
+	for key, old := range before {
+		if !still[key] {
+			o := op{kind: opRemoved, key: key, data: old.keyJSON()}
+			v.rememberLoaded(&o, old)
+			ops = append(ops, o)
+		}
+	}
+	return ops
+}
+
+func (v *view) rememberLoaded(o *op, was loadedRow) {
+	if v.window != nil {
+		o.was, o.wasOrder = was.json, v.order.wire(was.place)
 	}
 }
 
@@ -274,6 +348,10 @@ func (v *view) difference(before, rows map[string]encoding) {
 // the commit before, with all their connection's queries, until the difference is known.
 func (c *company) reread(v *view, require ...uint32) {
 	c.hub.Metrics.Rereads.Inc()
+	if v.rowless && v.loading != nil { // its rows were asked for; now it needs them
+		c.loadRowless(v, append(v.loading.require, require...)...)
+		return
+	}
 	if l := v.loading; l != nil && len(require) > 0 { // under way
 		l.require = append(l.require, require...)
 		return
@@ -281,12 +359,12 @@ func (c *company) reread(v *view, require ...uint32) {
 		c.read(v, c.load(v, l.baseline, l.require...), 0)
 		return
 	}
-	baseline := make(map[string]encoding, len(v.rows))
-	for len(v.rows) > 0 {
-		r := v.rows[len(v.rows)-1]
-		baseline[r.key], _ = r.code(v.mask)
-		v.hide(r)
+	if v.rowless {
+		c.loadRowless(v, require...)
+		return
 	}
+	baseline := v.baseline()
+	v.clear()
 	c.hold(v)
 	c.read(v, c.load(v, baseline, require...), 0)
 }

@@ -18,7 +18,8 @@ func merge(entries []*entry) []op {
 
 // foldOps folds ops into one a key, in the order in which the keys first occur:
 // added+modified = added, added+removed = nothing, removed+added = modified,
-// modified+removed = removed. It uses the memory of ops.
+// modified+removed = removed, and nothing where a row is as it was. It uses the
+// memory of ops.
 func foldOps(ops []op) []op {
 	at := make(map[string]int, len(ops))
 	folded := ops[:0]
@@ -36,7 +37,7 @@ func foldOps(ops []op) []op {
 	}
 	kept := folded[:0]
 	for _, o := range folded {
-		if o.data != nil {
+		if o.data != nil && !o.idle() {
 			kept = append(kept, o)
 		}
 	}
@@ -54,5 +55,11 @@ func follow(first, then op) op {
 	case first.kind == opRemoved && then.kind == opAdded:
 		then.kind = opModified
 	}
+	then.was, then.wasOrder = first.was, first.wasOrder
 	return then
+}
+
+// idle reports whether a row has come back to what the client was shown.
+func (o *op) idle() bool {
+	return o.kind == opModified && o.was != nil && string(o.was) == string(o.data) && o.wasOrder == o.order
 }

@@ -96,8 +96,8 @@ func TestMerge(t *testing.T) {
 // Keys stay in the order in which they first occur.
 func TestFoldKeepsOrder(t *testing.T) {
 	ops := foldOps([]op{
-		{opAdded, "b", []byte("1")}, {opAdded, "a", []byte("2")}, {opRemoved, "b", []byte("3")},
-		{opModified, "c", []byte("4")}, {opAdded, "b", []byte("5")}, {opModified, "a", []byte("6")},
+		{kind: opAdded, key: "b", data: []byte("1")}, {kind: opAdded, key: "a", data: []byte("2")}, {kind: opRemoved, key: "b", data: []byte("3")},
+		{kind: opModified, key: "c", data: []byte("4")}, {kind: opAdded, key: "b", data: []byte("5")}, {kind: opModified, key: "a", data: []byte("6")},
 	})
 	var got []string
 	for _, o := range ops {

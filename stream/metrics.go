@@ -7,6 +7,8 @@ import "github.com/prometheus/client_golang/prometheus"
 type Metrics struct {
 	Transactions, Changes, NullCompany prometheus.Counter
 	Snapshots, Rereads, Resets         prometheus.Counter
+	Resumes, Refills, Gaps             prometheus.Counter
+	LogBytes, LogTransactions          prometheus.Gauge
 	Overflows, Mismatches              prometheus.Counter
 	FramesOut, BytesOut                prometheus.Counter
 	Connections, Companies, Views      prometheus.Gauge
@@ -23,20 +25,25 @@ func NewMetrics() *Metrics {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "walwire_" + name, Help: help})
 	}
 	return &Metrics{
-		Transactions: counter("transactions_total", "Transactions read from the WAL."),
-		Changes:      counter("changes_total", "Row changes read from the WAL."),
-		NullCompany:  counter("null_company_total", "Changes whose new row has no company: visible to nobody."),
-		Snapshots:    counter("snapshots_total", "SELECTs run for hand-offs."),
-		Rereads:      counter("rereads_total", "Live queries read again."),
-		Resets:       counter("resets_total", "Subscriptions begun anew because their client had fallen behind the log."),
-		Overflows:    counter("inbox_overflows_total", "Companies read again because they could not keep up."),
-		Mismatches:   counter("mismatches_total", "Rows about which two live queries disagreed: a fault of walwire."),
-		FramesOut:    counter("frames_out_total", "Frames written to clients."),
-		BytesOut:     counter("bytes_out_total", "Octets of frames written to clients."),
-		Connections:  gauge("connections", "Open authenticated connections."),
-		Companies:    gauge("companies", "Companies with a connection."),
-		Views:        gauge("views", "Distinct live queries."),
-		Quarantined:  gauge("quarantined_tables", "Tables not served because a change could not be decoded."),
+		Transactions:    counter("transactions_total", "Transactions read from the WAL."),
+		Changes:         counter("changes_total", "Row changes read from the WAL."),
+		NullCompany:     counter("null_company_total", "Changes whose new row has no company: visible to nobody."),
+		Snapshots:       counter("snapshots_total", "SELECTs run for hand-offs."),
+		Rereads:         counter("rereads_total", "Live queries read again."),
+		Resets:          counter("resets_total", "Subscriptions begun anew because their client had fallen behind the log."),
+		Resumes:         counter("resumes_total", "Subscriptions that went on where their client had been, without a snapshot."),
+		Refills:         counter("refills_total", "Windows read again because too few rows were left."),
+		Gaps:            counter("gaps_total", "Points of the stream before which commits may be missing."),
+		LogBytes:        gauge("log_bytes", "Octets of recent changes kept for clients that resume."),
+		LogTransactions: gauge("log_transactions", "Recent transactions kept for clients that resume."),
+		Overflows:       counter("inbox_overflows_total", "Companies read again because they could not keep up."),
+		Mismatches:      counter("mismatches_total", "Rows about which two live queries disagreed: a fault of walwire."),
+		FramesOut:       counter("frames_out_total", "Frames written to clients."),
+		BytesOut:        counter("bytes_out_total", "Octets of frames written to clients."),
+		Connections:     gauge("connections", "Open authenticated connections."),
+		Companies:       gauge("companies", "Companies with a connection."),
+		Views:           gauge("views", "Distinct live queries."),
+		Quarantined:     gauge("quarantined_tables", "Tables not served because a change could not be decoded."),
 		Errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "walwire_errors_total", Help: "Errors told to clients, by code.",
 		}, []string{"code"}),
@@ -46,7 +53,8 @@ func NewMetrics() *Metrics {
 // Register adds the metrics to a registry.
 func (m *Metrics) Register(r prometheus.Registerer) error {
 	for _, c := range []prometheus.Collector{
-		m.Transactions, m.Changes, m.NullCompany, m.Snapshots, m.Rereads, m.Resets, m.Overflows, m.Mismatches,
+		m.Transactions, m.Changes, m.NullCompany, m.Snapshots, m.Rereads, m.Resets, m.Resumes, m.Refills, m.Gaps,
+		m.LogBytes, m.LogTransactions, m.Overflows, m.Mismatches,
 		m.FramesOut, m.BytesOut, m.Connections, m.Companies, m.Views, m.Quarantined, m.Errors,
 	} {
 		if err := r.Register(c); err != nil {

@@ -14,7 +14,10 @@ import (
 // A change that can't be decoded takes its table out of service, in the open,
 // and no other.
 func TestQuarantine(t *testing.T) {
-	h := NewHub(Options{Log: slog.New(slog.DiscardHandler)})
+	h, err := NewHub(Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	h.schema.Store(&Schema{})
 	bad, good := &shape{mapping: &mapping.Table{Name: "bad"}}, &shape{mapping: &mapping.Table{Name: "good"}}
 	h.shapes = map[string]*shape{"bad": bad, "good": good}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/walwire/walwire/cdc"
@@ -15,6 +16,9 @@ const maxBindings = 4096
 
 // batch routes a run of the feed and tells those who wait for its position.
 func (h *Hub) batch(b cdc.Batch) {
+	if h.epoch.Load() == nil {
+		h.begin()
+	}
 	for _, tx := range b.Transactions {
 		h.route(tx)
 	}
@@ -29,8 +33,37 @@ func (h *Hub) batch(b cdc.Batch) {
 	h.release()
 }
 
+// begin is called with the first of the stream.
+func (h *Hub) begin() {
+	status := h.Consumer.Status()
+	epoch := fmt.Sprintf("%s/%d", status.SystemID, status.Timeline)
+	h.epoch.Store(&epoch)
+	h.ring.begin(status.Floor)
+	h.marked = status.Floor
+	h.position = max(h.position, status.Floor)
+	for _, c := range h.companies { // joined before
+		c.inbox.push(message{do: func() { c.floor, c.last = status.Floor, commit{end: status.Floor} }}, 0)
+	}
+}
+
+// pass goes on behind a gap: commits may be missing before it. Every view is read
+// again, in snapshots that see whatever could be.
+func (h *Hub) pass(tx *cdc.Transaction) {
+	h.Metrics.Gaps.Inc()
+	h.ring.begin(tx.End)
+	h.after = max(h.after, tx.Gap.XID)
+	h.position = max(h.position, tx.End)
+	for _, c := range h.companies {
+		h.restart(c)
+	}
+}
+
 // route sorts a transaction's changes by company.
 func (h *Hub) route(tx *cdc.Transaction) {
+	if tx.Gap != nil {
+		h.pass(tx)
+		return
+	}
 	h.Metrics.Transactions.Inc()
 	h.Metrics.Changes.Add(float64(len(tx.Changes)))
 	if len(tx.Changes) == 0 && !tx.Oversize {
@@ -38,6 +71,7 @@ func (h *Hub) route(tx *cdc.Transaction) {
 		return
 	}
 	h.unseen = append(h.unseen, tx)
+	h.ring.append(tx)
 	h.pending.Store(int64(len(h.unseen)))
 	// Shapes are brought up to date first: what follows is read by them.
 	h.current = tx
@@ -49,7 +83,7 @@ func (h *Hub) route(tx *cdc.Transaction) {
 	}
 	h.current = nil
 	h.position = max(h.position, tx.End)
-	h.split(tx, func(key []byte) *company { return h.companies[string(key)] }, h.everyone)
+	h.split(tx, h.ring.concern, h.everyone)
 	for _, c := range h.touched {
 		c.routing.seal(tx)
 	}
@@ -57,6 +91,7 @@ func (h *Hub) route(tx *cdc.Transaction) {
 }
 
 func (h *Hub) everyone(visit func(*company)) {
+	h.ring.concernAll()
 	for _, c := range h.companies {
 		visit(c)
 	}
@@ -106,15 +141,18 @@ func (h *Hub) splitRow(c *cdc.Change, b *binding, find func([]byte) *company, ev
 		if kind == pgoutput.KindNull {
 			h.Metrics.NullCompany.Inc()
 		} else if owner = find(key); owner != nil {
-			owner.add(rowChange{Change: c, binding: b, here: true})
+			owner.add(rowChange{Change: c, binding: b, here: true, was: sameCompany(c, b, key)})
 		}
 	}
 	if c.Op == cdc.OpInsert {
 		return
 	}
 	if kind, key := oldCompany(c, b); kind != 0 {
-		if former := find(key); kind != pgoutput.KindNull && former != nil && former != owner {
-			former.add(rowChange{Change: c, binding: b})
+		if kind == pgoutput.KindNull {
+			return
+		}
+		if former := find(key); former != nil && former != owner {
+			former.add(rowChange{Change: c, binding: b, was: true})
 		}
 		return
 	}
@@ -123,6 +161,12 @@ func (h *Hub) splitRow(c *cdc.Change, b *binding, find func([]byte) *company, ev
 			co.add(rowChange{Change: c, binding: b})
 		}
 	})
+}
+
+// sameCompany reports whether the old row is known to be of the company key.
+func sameCompany(c *cdc.Change, b *binding, key []byte) bool {
+	kind, old := oldCompany(c, b)
+	return kind == pgoutput.KindText && string(old) == string(key)
 }
 
 // oldCompany is the company column of the old row: its kind is 0 where the WAL
@@ -261,7 +305,7 @@ func (h *Hub) tell() {
 
 // tables is an immutable copy of what is served.
 func (h *Hub) tables() *tables {
-	t := &tables{shapes: make(map[string]*shape, len(h.shapes)), broken: make(map[string]*Error, len(h.broken))}
+	t := &tables{shapes: make(map[string]*shape, len(h.shapes)), broken: make(map[string]*Error, len(h.broken)), prints: h.prints}
 	for name, s := range h.shapes {
 		t.shapes[name] = s
 	}
@@ -276,6 +320,7 @@ func (h *Hub) tables() *tables {
 type tables struct {
 	shapes map[string]*shape
 	broken map[string]*Error
+	prints fingerprints // of the catalogue
 }
 
 // deliver moves what was routed to c into its inbox. A company that can't keep up
@@ -288,16 +333,44 @@ func (h *Hub) deliver(c *company) {
 	if c.inbox.push(message{txs: txs}, bytes) > h.InboxBytes {
 		h.Metrics.Overflows.Inc()
 		h.Log.Warn("a company's changes exceed its inbox: its live queries are read again", "company", c.id, "limit", h.InboxBytes)
-		unseen, position := h.unseenOf(c), h.position
-		c.inbox.restart(message{do: func() { c.restart(unseen, position) }})
+		h.restart(c)
 	}
 }
 
-// unseenOf gives the commits that a snapshot of now may not see, as c's own.
-func (h *Hub) unseenOf(c *company) []companyTx {
-	var txs []companyTx
+// restart makes a company let go of what waits for it and read every view again.
+func (h *Hub) restart(c *company) {
+	c.routing = routing{touched: c.routing.touched}
+	log, unseen := h.logOf(c)
+	floor, position, after := h.ring.floor, h.position, h.after
+	c.inbox.restart(message{do: func() {
+		c.recent, c.unseen, c.floor, c.after = log, unseen, floor, after
+		c.reached(position)
+		c.restart()
+	}})
+}
+
+// logOf gives what the ring holds of a company, as its own, and the commits
+// that a snapshot of now may not see.
+func (h *Hub) logOf(c *company) (log, unseen []companyTx) {
+	log = h.splitFor(c, h.ring.of(c.id))
+	if len(h.unseen) == 0 {
+		return log, nil
+	}
+	older := 0 // than the ring
+	for older < len(h.unseen) && h.unseen[older].End <= h.ring.floor {
+		older++
+	}
+	unseen = h.splitFor(c, h.unseen[:older])
+	oldest := h.unseen[0].Commit
+	i := sort.Search(len(log), func(i int) bool { return log[i].tx.Commit >= oldest })
+	return log, append(unseen, log[i:]...)
+}
+
+// splitFor gives what transactions mean to one company.
+func (h *Hub) splitFor(c *company, txs []*cdc.Transaction) []companyTx {
+	var split []companyTx
 	kept, touched := c.routing, h.touched
-	for _, tx := range h.unseen {
+	for _, tx := range txs {
 		c.routing = routing{}
 		h.split(tx, func(key []byte) *company {
 			if string(key) == c.id {
@@ -307,10 +380,10 @@ func (h *Hub) unseenOf(c *company) []companyTx {
 		}, func(visit func(*company)) { visit(c) })
 		c.routing.seal(tx)
 		sealed, _ := c.routing.routed()
-		txs = append(txs, sealed...)
+		split = append(split, sealed...)
 	}
 	c.routing, h.touched = kept, touched
-	return txs
+	return split
 }
 
 // routing is what the hub has sorted to a company and not yet delivered. It

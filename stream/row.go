@@ -58,11 +58,12 @@ func (s *shape) appendKey(dst []byte, from source) ([]byte, error) {
 }
 
 // rowChange is a change routed to a company. here says that the new row is the
-// company's own; otherwise the change can only take a row away.
+// company's own; otherwise the change can only take a row away. was says so of the
+// old row.
 type rowChange struct {
 	*cdc.Change
-	binding *binding
-	here    bool
+	binding   *binding
+	here, was bool
 }
 
 // companyTx is what one transaction means to one company.

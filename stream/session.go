@@ -38,6 +38,7 @@ type session struct {
 	transport transport
 	writer    atomic.Int32
 	reading   chan struct{} // a place for each snapshot being read for this session
+	said      cdc.LSN       // the writer's: where the client was last told to be
 
 	// The following are guarded by company.mu.
 	subscriptions []*subscription
@@ -119,7 +120,7 @@ func (s *session) flush() {
 	if !ok {
 		return
 	}
-	if len(cut.updates) > 0 && !s.sendData(&cut) {
+	if cut.cursor != "" && !s.sendData(&cut) {
 		return
 	}
 	if cut.loading {
@@ -145,7 +146,7 @@ func (s *session) send(frame []byte) bool {
 
 func (s *session) sendData(cut *cut) bool {
 	buf := s.server.buffers.Get().(*[]byte)
-	f := frames{buf: (*buf)[:0], maxBytes: s.server.options.DataFrameBytes, position: cut.position, time: cut.time}
+	f := frames{buf: (*buf)[:0], maxBytes: s.server.options.DataFrameBytes, position: cut.position, time: cut.time, cursor: cut.cursor}
 	sent := true
 	f.emit = func(frame []byte) error {
 		if sent = s.send(frame); !sent {
@@ -167,7 +168,8 @@ type cut struct {
 	position cdc.LSN
 	time     int64
 	updates  []update
-	loading  bool // a subscription has no rows to show yet
+	loading  bool   // a subscription has no rows to show yet
+	cursor   string // "" where there is nothing to send
 }
 
 // collect advances every cursor to the company's published position. It returns
@@ -204,18 +206,27 @@ func (s *session) collect() (cut, bool) {
 			continue
 		}
 		entries, _ := sub.view.chain.since(sub.next)
-		if len(entries) == 0 && sub.base == nil {
+		if len(entries) == 0 && sub.base == nil && !sub.resumed {
 			continue
 		}
-		u := update{id: sub.id, entries: slices.Clone(entries)}
-		if sub.base != nil {
-			u.snapshot, u.head, u.rows, u.reset = true, sub.base.head, sub.base.rows, sub.reset
-			sub.shown = true
-		}
-		sub.base, sub.reset, sub.next = nil, false, sub.view.chain.end()
-		out.updates = append(out.updates, u)
+		out.updates = append(out.updates, sub.update(entries))
+	}
+	if len(out.updates) > 0 || s.said < c.marked && len(s.subscriptions) > 0 {
+		out.cursor, s.said = c.cursor(), c.published
 	}
 	return out, true
+}
+
+// update takes what there is to say of a subscription. company.mu is held.
+func (sub *subscription) update(entries []*entry) update {
+	u := update{id: sub.id, entries: slices.Concat(sub.missed, entries), resumed: sub.resumed}
+	if sub.base != nil {
+		u.snapshot, u.base, u.token, u.reset = true, *sub.base, sub.token, sub.reset
+		sub.shown = true
+	}
+	sub.base, sub.reset, sub.resumed, sub.missed = nil, false, false, nil
+	sub.next = sub.view.chain.end()
+	return u
 }
 
 // gone reports whether nothing can be written any more.

@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"strconv"
+
 	"github.com/walwire/walwire/mapping/predicate"
 )
 
@@ -9,25 +11,30 @@ type subscription struct {
 	id      uint64
 	session *session
 	query   *query
-	watch   *watch // a query of walwire's own, nil for a client's
-	view    *view  // the company's; nil once ended
+	watch   *watch      // a query of walwire's own, nil for a client's
+	view    *view       // the company's; nil once ended
+	resume  *resumption // the company's; nil once answered
 	// read is called once no snapshot is being read for this subscription alone.
 	read func()
 
 	// The following are guarded by company.mu: the company writes them under the
 	// lock, the session's writer reads and advances its cursor under the read lock.
-	attached bool // has rows to show
-	shown    bool // a snapshot has been handed to the writer
+	attached bool // has rows to show, or goes on from those of before
+	shown    bool // the client shows rows
 	held     bool // its view is read again: the whole session waits
 	base     *base
-	next     uint64 // sequence number in the chain
-	reset    bool   // base replaces what was shown
+	token    string   // with base
+	resumed  bool     // to be said: it goes on from the client's cursor
+	missed   []*entry // before those of the chain
+	next     uint64   // sequence number in the chain
+	reset    bool     // base replaces what was shown
 }
 
 // base is where a subscription starts: the view's rows at a position.
 type base struct {
-	head []byte // frame members that describe key and columns
-	rows [][]byte
+	head  []byte // frame members that describe key and columns
+	rows  [][]byte
+	order []string // of the rows, nil where the view has no order
 }
 
 // watch is what walwire does with a query of its own.
@@ -41,6 +48,9 @@ type query struct {
 	shape     *shape
 	predicate *predicate.Node
 	columns   []int
+	order     predicate.Order                // nil: none
+	limit     int                            // 0: none
+	last      bool                           // limit counts from the end
 	verbatim  bool                           // see mask
 	compile   func(*tables) (*query, *Error) // again, for other shapes
 }
@@ -56,23 +66,67 @@ func (c *company) subscribe(sub *subscription) {
 		}
 		sub.query = again
 	}
-	v := c.viewOf(sub.query, sub.read)
+	v := c.viewOf(sub.query)
+	fresh := len(v.subscribers) == 0
 	v.subscribers[sub] = struct{}{}
 	c.mu.Lock()
 	sub.view = v
-	if v.live() {
-		c.attachLocked(sub, v.base(), c.publishedEnd(v))
-	}
 	sub.session.subscriptions = append(sub.session.subscriptions, sub)
 	c.mu.Unlock()
-	if v.live() {
+	if fresh && c.follow(sub, v) {
+		sub.read()
+		sub.session.kick()
+		return
+	}
+	if fresh {
+		l := c.load(v, nil)
+		l.read = sub.read
+		c.read(v, l, 0)
+		return
+	}
+	sub.read()
+	c.attach(sub)
+}
+
+// follow lets the first subscription of a view go on without the view's rows.
+func (c *company) follow(sub *subscription, v *view) bool {
+	if v.window != nil || sub.resume == nil {
+		return false
+	}
+	v.rowless = true
+	v.table.rowless++
+	c.mu.Lock()
+	v.chain.from = c.position
+	c.mu.Unlock()
+	if resumed, _ := c.resume(sub, v); resumed {
+		return true
+	}
+	c.holdsRows(v)
+	return false
+}
+
+// attach gives a subscription where it starts from, as soon as that is known.
+func (c *company) attach(sub *subscription) {
+	v := sub.view
+	resumed, wait := c.resume(sub, v)
+	switch {
+	case wait:
+	case !resumed && v.live():
+		sub.resume = nil
+		c.mu.Lock()
+		c.attachLocked(sub, v.base(), v.chain.end())
+		c.mu.Unlock()
+		sub.session.kick()
+	case !resumed:
+		sub.resume = nil
+		c.needRows(v)
+	default:
 		sub.session.kick()
 	}
 }
 
-// viewOf gives the view for a query, made and loading when it is the first. read is
-// called when its snapshot has been read, at once where there is none to read.
-func (c *company) viewOf(q *query, read func()) *view {
+// viewOf gives the view for a query, made when it is the first.
+func (c *company) viewOf(q *query) *view {
 	t := c.tables[q.shape]
 	if t == nil {
 		t = newTable(q.shape)
@@ -84,24 +138,21 @@ func (c *company) viewOf(q *query, read func()) *view {
 	} else {
 		t.masks[m.id] = m
 	}
+	order := t.ordering(q)
 	id := q.predicate.Canonical() + "\x00" + m.id
-	v := t.views[id]
-	if v != nil {
-		read()
+	if order != nil {
+		id += "\x00" + order.id + "\x00" + strconv.Itoa(q.limit)
+	}
+	if v := t.views[id]; v != nil {
 		return v
 	}
-	v = c.newView(t, id, m, q)
-	l := c.load(v, nil)
-	l.read = read
-	c.read(v, l, 0)
-	return v
-}
-
-func (c *company) newView(t *table, id string, m *mask, q *query) *view {
 	v := &view{
-		company: c, table: t, id: id, predicate: q.predicate, mask: m,
+		company: c, table: t, id: id, predicate: q.predicate, mask: m, order: order,
 		anchors:     q.predicate.Anchors(q.shape.distinct),
 		subscribers: make(map[*subscription]struct{}),
+	}
+	if q.limit > 0 {
+		v.window = newWindow(q.limit)
 	}
 	t.views[id] = v
 	t.index.add(v)
@@ -109,10 +160,28 @@ func (c *company) newView(t *table, id string, m *mask, q *query) *view {
 	return v
 }
 
+// ordering gives the order of a query as views share it, nil without one.
+func (t *table) ordering(q *query) *ordering {
+	if q.order == nil {
+		return nil
+	}
+	id := q.order.Canonical()
+	if q.last {
+		id += "last"
+	}
+	o := t.orderings[id]
+	if o == nil {
+		o = &ordering{Order: q.order, id: id, last: q.last}
+		t.orderings[id] = o
+	}
+	return o
+}
+
 // base is the view's rows as a subscription starts with them, at the company's
 // position.
 func (v *view) base() *base {
-	b := &base{rows: v.encoded()}
+	b := &base{}
+	b.rows, b.order = v.encoded()
 	b.head = append(b.head, `"key":[`...)
 	for i := range v.mask.columns[:v.mask.keys] {
 		if i > 0 {
@@ -135,20 +204,31 @@ func (v *view) base() *base {
 	return b
 }
 
-// publishedEnd is where a subscription that starts now stands in the chain.
-// Everything applied is published when it is called.
-func (c *company) publishedEnd(v *view) uint64 { return v.chain.end() }
-
 func (c *company) attachLocked(sub *subscription, b *base, next uint64) {
 	if sub.watch != nil {
 		sub.watch.ready(b.rows, nil)
 		sub.watch.answered = true
 	}
 	sub.base, sub.next, sub.attached, sub.held = b, next, true, false
+	sub.token = c.token(sub.session.principal.ID, sub.view)
+	sub.resumed, sub.missed = false, nil
+}
+
+// startOverLocked makes a subscription wait for all its rows, and its session with
+// it where the client shows those of before.
+func (sub *subscription) startOverLocked() {
+	sub.attached, sub.base, sub.missed, sub.resumed = false, nil, nil, false
+	sub.held, sub.reset = sub.shown, sub.shown
 }
 
 // release lets a view's subscriptions go on after its hand-off.
 func (c *company) release(v *view) {
+	for sub := range v.subscribers {
+		if sub.resume != nil && !sub.attached {
+			c.resume(sub, v)
+			sub.resume = nil
+		}
+	}
 	var b *base
 	c.mu.Lock()
 	for sub := range v.subscribers {
@@ -172,9 +252,6 @@ func (c *company) hold(v *view) {
 	c.mu.Lock()
 	for sub := range v.subscribers {
 		sub.held = sub.attached
-		if sub.watch != nil {
-			sub.session.revoked = true
-		}
 	}
 	c.mu.Unlock()
 }
@@ -182,15 +259,26 @@ func (c *company) hold(v *view) {
 // rebase starts those of a session's subscriptions anew whose chains have moved on
 // without them, all at once.
 func (c *company) rebase(s *session) {
+	var rowless []*view
 	c.mu.Lock()
 	s.rebasing = false
 	for _, sub := range s.subscriptions {
-		if sub.attached && !sub.held && sub.behind() {
-			c.hub.Metrics.Resets.Inc()
-			sub.base, sub.reset, sub.next = sub.view.base(), sub.shown, sub.view.chain.end()
+		if !sub.attached || sub.held || !sub.behind() {
+			continue
 		}
+		c.hub.Metrics.Resets.Inc()
+		if sub.view.rowless {
+			sub.startOverLocked()
+			rowless = append(rowless, sub.view)
+			continue
+		}
+		c.attachLocked(sub, sub.view.base(), sub.view.chain.end())
+		sub.reset = sub.shown
 	}
 	c.mu.Unlock()
+	for _, v := range rowless {
+		c.needRows(v)
+	}
 	s.kick()
 }
 
@@ -215,9 +303,8 @@ func (c *company) unsubscribe(sub *subscription) {
 
 func (c *company) closeView(v *view) {
 	t := v.table
-	for len(v.rows) > 0 {
-		v.hide(v.rows[len(v.rows)-1])
-	}
+	v.clear()
+	c.holdsRows(v)
 	if v.loading != nil {
 		v.loading.abandoned.Store(true)
 		v.loading = nil
@@ -259,10 +346,9 @@ func (c *company) rebind(sub *subscription, broken *Error) {
 		return
 	}
 	c.mu.Lock()
-	sub.held, sub.reset = sub.shown, sub.shown
-	sub.attached, sub.base = false, nil
+	sub.startOverLocked()
 	c.mu.Unlock()
-	sub.query, sub.read = q, func() {}
+	sub.query, sub.read, sub.resume = q, func() {}, nil
 	c.subscribe(sub)
 }
 

@@ -38,6 +38,7 @@ type script struct {
 	frames  []string
 	mask    *mask
 	maximum int // octets of a frame
+	cursor  string
 }
 
 func newScript(t *testing.T, columns []predicate.Column, keys ...int) *script {
@@ -45,7 +46,7 @@ func newScript(t *testing.T, columns []predicate.Column, keys ...int) *script {
 	for i := range all {
 		all[i] = i
 	}
-	return &script{t: t, mask: newMask(columns, keys, all, false), maximum: 1 << 20}
+	return &script{t: t, mask: newMask(columns, keys, all, false), maximum: 1 << 20, cursor: "cursor"}
 }
 
 func (s *script) row(values ...any) encoding {
@@ -69,7 +70,7 @@ func (s *script) op(kind opKind, values ...any) op {
 // snapshot is the first update of a subscription.
 func (s *script) snapshot(id uint64, reset bool, rows ...encoding) update {
 	b := (&view{mask: s.mask}).base()
-	u := update{id: id, snapshot: true, reset: reset, head: b.head}
+	u := update{id: id, snapshot: true, reset: reset, base: base{head: b.head}, token: "token"}
 	for _, r := range rows {
 		u.rows = append(u.rows, r.json)
 	}
@@ -85,7 +86,7 @@ func commits(id uint64, ops ...[]op) update {
 }
 
 func (s *script) write(position cdc.LSN, micros int64, updates ...update) {
-	f := frames{maxBytes: s.maximum, position: position, time: micros, emit: func(frame []byte) error {
+	f := frames{maxBytes: s.maximum, position: position, time: micros, cursor: s.cursor, emit: func(frame []byte) error {
 		s.frames = append(s.frames, string(frame))
 		return nil
 	}}
@@ -245,6 +246,43 @@ var scripts = map[string]func(t *testing.T) *script{
 		for _, code := range []Code{CodeInvalidArgument, CodeUnauthenticated, CodePermissionDenied, CodeNotFound, CodeFailedPrecondition, CodeResourceExhausted, CodeDeadlineExceeded, CodeUnavailable, CodeInternal} {
 			s.say(errorFrame(0, errorf(code, "of code %s", code)))
 		}
+		return s
+	},
+	"ordered": func(t *testing.T) *script {
+		s := newScript(t, people, 0)
+		first := s.snapshot(1, false, s.row(2, "bob"), s.row(1, "ann"))
+		first.order = []string{"68", "6G"}
+		s.write(0x10, 0, first)
+		added, modified := s.op(opAdded, 3, "cat"), s.op(opModified, 2, "bob")
+		added.order, modified.order = "6C", "6O"
+		s.write(0x20, 0, commits(1, []op{modified, added}))
+		s.write(0x30, 0, commits(1, []op{s.op(opRemoved, 1, "ann")}))
+		return s
+	},
+	"continued-ordered": func(t *testing.T) *script {
+		s := newScript(t, people, 0)
+		s.maximum = 60
+		u := s.snapshot(1, false, s.row(1, "ann"), s.row(2, "bob"))
+		u.order = []string{"68", "6C"}
+		added := s.op(opAdded, 3, "cat")
+		added.order = "60"
+		u.entries = []*entry{{ops: []op{added}}}
+		s.write(0x10, 0, u)
+		return s
+	},
+	"cursor": func(t *testing.T) *script {
+		s := newScript(t, people, 0)
+		s.write(0x10, 0, s.snapshot(1, false))
+		s.cursor = "later"
+		s.write(0x20, 0)
+		return s
+	},
+	"resumed": func(t *testing.T) *script {
+		s := newScript(t, people, 0)
+		u := commits(1, []op{s.op(opAdded, 1, "ann")})
+		u.resumed = true
+		s.write(0x10, 0, u)
+		s.write(0x10, 0, s.snapshot(2, true, s.row(2, "bob")))
 		return s
 	},
 	"answers": func(t *testing.T) *script {

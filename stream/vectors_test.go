@@ -18,10 +18,12 @@ import (
 type vector struct {
 	Description   string
 	Subscriptions []int
+	Resumed       []int
 	Steps         []struct {
-		Frame json.RawMessage
-		Rows  map[string][]apptest.Row
-		Ended map[string]string
+		Frame  json.RawMessage
+		Rows   map[string][]apptest.Row
+		Sorted map[string][]apptest.Row
+		Ended  map[string]string
 	}
 }
 
@@ -55,6 +57,13 @@ func (v *vector) run(t *testing.T) {
 	for _, id := range v.Subscriptions {
 		queries[strconv.Itoa(id)] = client.Open(id)
 	}
+	for _, id := range v.Resumed {
+		q := client.Open(id)
+		q.Loaded, q.Key = true, []string{"id"}
+		q.Columns = []apptest.Column{{Name: "id", Type: "integer"}, {Name: "name", Type: "text"}}
+		client.Resume(id, q)
+		queries[strconv.Itoa(id)] = q
+	}
 	for i, step := range v.Steps {
 		if _, err := client.Receive(step.Frame); err != nil {
 			t.Fatalf("step %d: %v", i, err)
@@ -65,6 +74,11 @@ func (v *vector) run(t *testing.T) {
 				t.Errorf("step %d: subscription %s has not ended with %s", i, id, code)
 			}
 			delete(queries, id)
+		}
+		for id, want := range step.Sorted {
+			if got := queries[id].Sorted(); !reflect.DeepEqual(got, want) {
+				t.Errorf("step %d: subscription %s shows %v, want %v in this order", i, id, got, want)
+			}
 		}
 		for id, q := range queries {
 			if q.Err != nil {

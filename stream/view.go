@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/walwire/walwire/mapping/predicate"
@@ -12,10 +13,15 @@ type table struct {
 	rows  map[string]*heldRow // by canonical key: every row that some live view shows
 	views map[string]*view    // by canonical query
 	masks map[string]*mask
-	index index
+	// orderings are by their canonical form.
+	orderings map[string]*ordering
+	index     index
 	// loading are the views that keep an overlay of what the stream says.
 	loading map[*view]struct{}
-	eval    *predicate.Row
+	// rowless counts the views that hold no rows.
+	rowless int
+	eval    *predicate.Row // of a row as it is
+	former  *predicate.Row // of a row as it was
 }
 
 func newTable(s *shape) *table {
@@ -26,6 +32,9 @@ func newTable(s *shape) *table {
 		masks:   make(map[string]*mask),
 		loading: make(map[*view]struct{}),
 		eval:    predicate.NewRow(s.columns),
+		former:  predicate.NewRow(s.columns),
+
+		orderings: make(map[string]*ordering),
 	}
 }
 
@@ -46,10 +55,22 @@ type heldRow struct {
 	codes []code
 }
 
-// ref is a back-reference: the view and the row's place in it.
+// ref is a back-reference: the view, the row's index in it where it has no
+// window, and its place where it has an order.
 type ref struct {
-	view *view
-	at   int
+	view  *view
+	at    int
+	place string
+}
+
+// ref gives the row's reference to v, nil where v does not hold it.
+func (r *heldRow) ref(v *view) *ref {
+	for i := range r.refs {
+		if r.refs[i].view == v {
+			return &r.refs[i]
+		}
+	}
+	return nil
 }
 
 // code is the row's encoding under a mask.
@@ -78,12 +99,20 @@ func (r *heldRow) put(m *mask, e encoding) {
 	r.codes = append(r.codes, code{mask: m, encoding: e})
 }
 
+// needs reports whether a view that holds the row shows it under m.
+func (r *heldRow) needs(m *mask) bool {
+	for i := range r.refs {
+		if r.refs[i].view.mask == m {
+			return true
+		}
+	}
+	return false
+}
+
 // drop forgets encodings that no remaining view needs.
 func (r *heldRow) drop(m *mask) {
-	for _, ref := range r.refs {
-		if ref.view.mask == m {
-			return
-		}
+	if r.needs(m) {
+		return
 	}
 	for i := range r.codes {
 		if r.codes[i].mask == m {
@@ -107,41 +136,114 @@ type view struct {
 	anchors     []predicate.Anchor
 	subscribers map[*subscription]struct{}
 
-	rows    []*heldRow // shown; unordered
-	loading *loading   // set until the first hand-off is done, and while read again
-	mark    uint64     // scratch.seen when last found
-	dirty   bool       // in company.dirty
-	fresh   []*entry   // not yet in chain
+	order  *ordering  // nil: none
+	window *window    // nil: every row is shown
+	rows   []*heldRow // without a window; unordered
+	// rowless is set while the view's rows are not known: it was resumed, and follows
+	// the stream by old rows and new ones, without a SELECT.
+	rowless bool
+	loading *loading // set until the first hand-off is done, and while read again
+	mark    uint64   // scratch.seen when last found
+	was     uint64   // scratch.seen when last found by a row as it was
+	dirty   bool     // in company.dirty
+	fresh   []*entry // not yet in chain
 
 	chain chain // guarded by company.mu
 }
 
-// live reports whether the view follows the stream.
-func (v *view) live() bool { return v.loading == nil }
+// live reports whether the view follows the stream with its rows.
+func (v *view) live() bool { return v.loading == nil && !v.rowless }
+
+// follows reports whether what the view's subscribers are told is up to date.
+func (v *view) follows() bool { return v.loading == nil || v.rowless }
+
+// put brings the view to a row as it is now.
+func (v *view) put(r *heldRow, e *newCode, place string) {
+	if v.window != nil {
+		v.window.put(v, r, e, place)
+		return
+	}
+	switch ref := r.ref(v); {
+	case ref == nil:
+		v.show(r, place)
+		v.add(v.added(r.key, e.json, place))
+	case e.changed || ref.place != place:
+		v.add(v.modified(r, e.json, place))
+		ref.place = place
+	}
+}
+
+// take lets a row go that is no longer the view's.
+func (v *view) take(r *heldRow) {
+	if v.window != nil {
+		v.window.take(v, r)
+		return
+	}
+	v.add(v.removed(r))
+	v.hide(r)
+}
+
+// added, modified and removed are what is said of a row. r is as it was.
+func (v *view) added(key string, data []byte, place string) op {
+	return op{kind: opAdded, key: key, data: data, order: v.order.wire(place)}
+}
+
+func (v *view) modified(r *heldRow, data []byte, place string) op {
+	o := op{kind: opModified, key: r.key, data: data, order: v.order.wire(place)}
+	v.remember(&o, r)
+	return o
+}
+
+func (v *view) removed(r *heldRow) op {
+	e, _ := r.code(v.mask)
+	o := op{kind: opRemoved, key: r.key, data: e.keyJSON()}
+	v.remember(&o, r)
+	return o
+}
+
+// remember notes what a client of a window was shown: rows leave it and come
+// back within one commit.
+func (v *view) remember(o *op, r *heldRow) {
+	if v.window != nil {
+		e, _ := r.code(v.mask)
+		o.was, o.wasOrder = e.json, v.order.wire(r.ref(v).place)
+	}
+}
 
 // show adds row to the view.
-func (v *view) show(r *heldRow) {
-	r.refs = append(r.refs, ref{view: v, at: len(v.rows)})
+func (v *view) show(r *heldRow, place string) {
+	if v.window != nil { // in order once window.begin is called
+		r.refs = append(r.refs, ref{view: v, place: place})
+		v.window.rows = append(v.window.rows, windowRow{place, r})
+		return
+	}
+	r.refs = append(r.refs, ref{view: v, at: len(v.rows), place: place})
 	v.rows = append(v.rows, r)
 }
 
-// hide takes r out of the view; r forgets what only this view needed.
+// hide takes r out of a view without a window.
 func (v *view) hide(r *heldRow) {
+	at, last := r.ref(v).at, len(v.rows)-1
+	if moved := v.rows[last]; moved != r {
+		v.rows[at] = moved
+		moved.ref(v).at = at
+	}
+	v.rows[last] = nil
+	v.rows = v.rows[:last]
+	v.forget(r)
+}
+
+// forget takes the view out of r's references; r lets go of what only this view
+// needed.
+func (v *view) forget(r *heldRow) {
 	for i := range r.refs {
-		if r.refs[i].view != v {
-			continue
+		if r.refs[i].view == v {
+			last := len(r.refs) - 1
+			r.refs[i] = r.refs[last]
+			r.refs[last] = ref{}
+			r.refs = r.refs[:last]
+			break
 		}
-		at, last := r.refs[i].at, len(v.rows)-1
-		if moved := v.rows[last]; moved != r {
-			v.rows[at] = moved
-			moved.moveRef(v, at)
-		}
-		v.rows[last] = nil
-		v.rows = v.rows[:last]
-		r.refs[i] = r.refs[len(r.refs)-1]
-		r.refs[len(r.refs)-1] = ref{}
-		r.refs = r.refs[:len(r.refs)-1]
-		break
 	}
 	r.drop(v.mask)
 	if len(r.refs) == 0 {
@@ -149,12 +251,17 @@ func (v *view) hide(r *heldRow) {
 	}
 }
 
-func (r *heldRow) moveRef(v *view, at int) {
-	for i := range r.refs {
-		if r.refs[i].view == v {
-			r.refs[i].at = at
-			return
+// clear takes all rows out.
+func (v *view) clear() {
+	for len(v.rows) > 0 {
+		v.hide(v.rows[len(v.rows)-1])
+	}
+	if w := v.window; w != nil {
+		for _, r := range w.rows {
+			v.forget(r.heldRow)
 		}
+		clear(w.rows)
+		w.rows = w.rows[:0]
 	}
 }
 
@@ -170,24 +277,60 @@ func (v *view) add(o op) {
 		v.dirty = true
 		c.dirty = append(c.dirty, v)
 	}
+	if w := v.window; w != nil && !w.touched {
+		w.touched = true
+		c.windows = append(c.windows, v)
+	}
 	c.ops++
 }
 
-// fold leaves one op a key in the newest entry, after a TRUNCATE and what followed it.
+// fold leaves one op a key in the newest entry.
 func (v *view) fold() {
-	if n := len(v.fresh); n > 0 && v.fresh[n-1].position == v.company.position {
-		v.fresh[n-1].ops = foldOps(v.fresh[n-1].ops)
+	n := len(v.fresh)
+	if n == 0 || v.fresh[n-1].position != v.company.position {
+		return
+	}
+	e := v.fresh[n-1]
+	if e.ops = foldOps(e.ops); len(e.ops) == 0 {
+		v.fresh[n-1] = nil
+		v.fresh = v.fresh[:n-1]
 	}
 }
 
-// encoded gives the rows' JSON, in key order.
-func (v *view) encoded() [][]byte {
-	rows := append([]*heldRow(nil), v.rows...)
-	sort.Slice(rows, func(i, j int) bool { return rows[i].key < rows[j].key })
-	data := make([][]byte, len(rows))
+// shown gives the rows that subscribers are shown: by their place where the view
+// has an order, else by key.
+func (v *view) shown() []windowRow {
+	if v.window != nil {
+		return v.window.shown()
+	}
+	rows := make([]windowRow, len(v.rows))
+	for i, r := range v.rows {
+		rows[i] = windowRow{r.ref(v).place, r}
+	}
+	sort.Slice(rows, func(i, j int) bool {
+		if rows[i].place != rows[j].place {
+			return rows[i].place < rows[j].place
+		}
+		return rows[i].key < rows[j].key
+	})
+	return rows
+}
+
+// encoded gives the rows as a snapshot carries them, and their order keys where
+// the view has an order.
+func (v *view) encoded() (data [][]byte, order []string) {
+	rows := v.shown()
+	if v.order != nil && v.order.last {
+		rows = slices.Clone(rows)
+		slices.Reverse(rows)
+	}
+	data = make([][]byte, len(rows))
 	for i, r := range rows {
 		e, _ := r.code(v.mask)
 		data[i] = e.json
+		if v.order != nil {
+			order = append(order, v.order.wire(r.place))
+		}
 	}
-	return data
+	return data, order
 }

@@ -12,7 +12,7 @@ import (
 func (h *Hub) watchVisibility() {
 	h.every(h.VisibilityInterval, func() {
 		if h.pending.Load() == 0 {
-			h.post(h.acknowledge)
+			h.post(h.tidy)
 			return
 		}
 		snap, err := h.Snapshotter.Visible(h.ctx)
@@ -52,18 +52,56 @@ func (h *Hub) saw(snap *cdc.Snapshot) {
 	clear(h.unseen[len(kept):])
 	h.unseen = kept
 	h.pending.Store(int64(len(kept)))
-	h.acknowledge()
 	for _, c := range h.companies {
 		c.inbox.push(message{do: c.prune}, 0)
 	}
+	h.tidy()
+}
+
+// tidy keeps the log within its bounds, and tells PostgreSQL and idle clients.
+func (h *Hub) tidy() {
+	if h.epoch.Load() == nil {
+		return // not begun
+	}
+	if h.ring.trim(&h.Retention, h.position) {
+		floor := h.ring.floor
+		for _, c := range h.companies {
+			c.inbox.push(message{do: func() { c.trim(floor) }}, 0)
+		}
+	}
+	h.acknowledge()
+	h.Metrics.LogBytes.Set(float64(h.ring.bytes))
+	h.Metrics.LogTransactions.Set(float64(len(h.ring.txs)))
+	h.mark()
 }
 
 // acknowledge lets PostgreSQL forget what neither a restart nor a hand-off needs.
 func (h *Hub) acknowledge() {
-	if len(h.unseen) > 0 {
-		// The commit LSN, not the end: the transaction will be sent again.
-		h.Consumer.Acknowledge(h.unseen[0].Commit)
+	lsn := h.position
+	for _, txs := range [...][]*cdc.Transaction{h.ring.txs, h.unseen} {
+		if len(txs) > 0 {
+			// The commit LSN, not the end: the transaction will be sent again.
+			lsn = min(lsn, txs[0].Commit)
+		}
+	}
+	h.Consumer.Acknowledge(lsn)
+}
+
+// mark gives idle clients a cursor well before the log lets go of theirs.
+func (h *Hub) mark() {
+	const parts = 4 // of the retention
+	now := time.Now()
+	if h.position == h.marked || now.Sub(h.markedAt) < h.Retention.Age/parts && int64(h.position-h.marked) < h.Retention.WAL/parts {
 		return
 	}
-	h.Consumer.Acknowledge(h.position)
+	h.marked, h.markedAt = h.position, now
+	position := h.position
+	for _, c := range h.companies {
+		h.deliver(c)
+		c.inbox.push(message{do: func() {
+			c.reached(position)
+			c.publish()
+			c.mark()
+		}}, 0)
+	}
 }

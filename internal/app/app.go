@@ -160,6 +160,20 @@ func (a *App) newServer(hub *stream.Hub, consumer *cdc.Consumer) *stream.Server 
 }
 
 // authenticator makes what checks tokens from the configuration.
+// cursorKey is the configured one, else what the secrets of tokens make; nil where
+// there are none: then cursors do not outlive the process.
+func cursorKey(cfg *mapping.Config) []byte {
+	if !cfg.CursorKey.IsZero() {
+		return []byte(cfg.CursorKey.Reveal())
+	}
+	var secrets []byte
+	for _, k := range cfg.Auth.Keys {
+		secrets = append(secrets, k.Secret.Reveal()...)
+	}
+	return secrets
+}
+
+// authenticator builds the token check from the configuration.
 func authenticator(cfg *mapping.Config) (*auth.Authenticator, error) {
 	keys := make([]*auth.Key, len(cfg.Auth.Keys))
 	for i, k := range cfg.Auth.Keys {

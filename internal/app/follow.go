@@ -59,14 +59,21 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 		RecreateLostSlot:    a.cfg.OnSlotLoss == mapping.SlotLossRecreate,
 		FailoverSlot:        a.cfg.SlotFailover,
 	}, feed)
-	hub := stream.NewHub(stream.Options{
+	hub, err := stream.NewHub(stream.Options{
 		Feed: feed, Consumer: consumer, Snapshotter: snapshotter, Metrics: metrics, Log: a.log,
 		Connections: a.cfg.Limits.SnapshotConnections, RowsPerQuery: a.cfg.Limits.Rows, ChainBytes: a.tuning.ChainBytes, InboxBytes: a.tuning.InboxBytes,
+		Retention: stream.Retention{
+			Age: a.cfg.Retention.Age, Bytes: int(a.cfg.Retention.Memory), Changes: a.cfg.Retention.Changes, WAL: int64(a.cfg.Retention.WAL),
+		},
+		CursorKey:  cursorKey(a.cfg),
 		LoadSchema: func(ctx context.Context) (*stream.Schema, error) { return a.served(ctx, snapshotter.Pool()) },
 		Fingerprints: func(ctx context.Context) (map[cdc.TableName]cdc.Fingerprint, error) {
 			return cdc.Fingerprints(ctx, snapshotter.Pool(), a.cfg.Publication, tableNames(a.cfg))
 		},
 	})
+	if err != nil {
+		return err
+	}
 	a.parts.Store(&parts{consumer: consumer, hub: hub})
 	a.server.Store(a.newServer(hub, consumer))
 	group, ctx := errgroup.WithContext(ctx)

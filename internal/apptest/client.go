@@ -108,6 +108,19 @@ func (c *Client) Subscribe(id int, query string) *Query {
 	return q
 }
 
+// Resume goes on from the rows that another connection left in q, whose last cursor
+// was that; it reads until the server has answered.
+func (c *Client) Resume(id int, query string, q *Query, cursor string) {
+	c.tb.Helper()
+	c.Replica.Resume(id, q)
+	c.Send(`{"type":"subscribe","id":%d,"query":%s,"resume":{"cursor":%q,"token":%q}}`, id, query, cursor, q.Token)
+	for q.Waiting {
+		if f := c.Read(); f.Type == "error" {
+			c.tb.Fatalf("resume %s: %s", query, f.Raw)
+		}
+	}
+}
+
 // Open subscribes and reads until the rows are there.
 func (c *Client) Open(id int, query string) *Query {
 	c.tb.Helper()

@@ -19,6 +19,7 @@ type Frame struct {
 	Position      string   `json:"position"`
 	Time          string   `json:"time"`
 	More          bool     `json:"more"`
+	Cursor        string   `json:"cursor"`
 	Subscriptions []Update `json:"subscriptions"`
 	Raw           []byte   `json:"-"` // of the last part
 	Parts         int      `json:"-"` // how many it came in
@@ -36,17 +37,23 @@ func (f *Frame) String() string {
 type Update struct {
 	ID       int       `json:"id"`
 	Reset    bool      `json:"reset"`
+	Resumed  bool      `json:"resumed"`
 	Snapshot *Snapshot `json:"snapshot"`
 	Added    []Row     `json:"added"`
 	Modified []Row     `json:"modified"`
 	Removed  []Row     `json:"removed"`
+
+	AddedOrder    []string `json:"added_order"`
+	ModifiedOrder []string `json:"modified_order"`
 }
 
 // Snapshot is a subscription's start.
 type Snapshot struct {
+	Token   string   `json:"token"`
 	Key     []string `json:"key"`
 	Columns []Column `json:"columns"`
 	Rows    []Row    `json:"rows"`
+	Order   []string `json:"order"`
 }
 
 // Column is a column as a snapshot describes it.
@@ -73,7 +80,7 @@ func (f *Frame) join(next *Frame) error {
 	if next.Type != "data" || next.Position != f.Position || next.Time != f.Time {
 		return fmt.Errorf("a frame at %s is continued by %.200s", f.Position, next.Raw)
 	}
-	f.Raw, f.More = next.Raw, next.More
+	f.Raw, f.More, f.Cursor = next.Raw, next.More, next.Cursor
 	f.Parts++
 	for _, u := range next.Subscriptions {
 		if last := &f.Subscriptions[len(f.Subscriptions)-1]; last.ID != u.ID {
@@ -87,13 +94,16 @@ func (f *Frame) join(next *Frame) error {
 
 func (u *Update) join(next *Update) error {
 	if s := next.Snapshot; s != nil {
-		if u.Snapshot == nil || next.Reset || s.Key != nil || s.Columns != nil {
+		if u.Snapshot == nil || next.Reset || s.Token != "" || s.Key != nil || s.Columns != nil {
 			return fmt.Errorf("subscription %d: a continued snapshot has rows only", u.ID)
 		}
 		u.Snapshot.Rows = append(u.Snapshot.Rows, s.Rows...)
+		u.Snapshot.Order = append(u.Snapshot.Order, s.Order...)
 	}
 	u.Added = append(u.Added, next.Added...)
 	u.Modified = append(u.Modified, next.Modified...)
 	u.Removed = append(u.Removed, next.Removed...)
+	u.AddedOrder = append(u.AddedOrder, next.AddedOrder...)
+	u.ModifiedOrder = append(u.ModifiedOrder, next.ModifiedOrder...)
 	return nil
 }
