@@ -55,7 +55,7 @@ func (o *Options) Flags(fs *flag.FlagSet) {
 	fs.DurationVar(&o.Life, "life", 5*time.Second, "life of a connection, on average")
 	fs.BoolVar(&o.Resume, "resume", true, "clients resume where they were")
 	fs.BoolVar(&o.Windows, "windows", true, "some queries are ordered and limited")
-	fs.StringVar(&o.Faults, "faults", "all,-slot-drop,-slot-advance,-slot-invalid", "kinds of faults: all, none, or a list; a - takes one away: "+strings.Join(faultNames(), ","))
+	fs.StringVar(&o.Faults, "faults", "all", "kinds of faults: all, none, or a list; a - takes one away: "+strings.Join(faultNames(), ","))
 	fs.DurationVar(&o.FaultPace, "fault-pace", 1500*time.Millisecond, "from one fault to the next")
 	fs.StringVar(&o.Tables, "tables", "all", "tables: all or names")
 	fs.IntVar(&o.Query, "query", -1, "the only query that is asked")
