@@ -91,7 +91,7 @@ func (c *checker) answer(ctx context.Context, q question, tracks []shownTrack) e
 			return c.run.diverged(ctx, q, t, rows, at)
 		}
 	}
-	return nil
+	return c.crossCheck(ctx, q, rows, tracks[len(tracks)-1])
 }
 
 // interval is a row of a query's answer from one commit to another.

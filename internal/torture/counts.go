@@ -14,6 +14,7 @@ type counts struct {
 	connections, snapshots, resumes    atomic.Int64
 	resets, resetsOnResume             atomic.Int64
 	compared, forgiven, asked, askTime atomic.Int64
+	crossChecked                       atomic.Int64
 	divergences, leaks, gaps, breaches atomic.Int64
 	restarts                           atomic.Int64 // that nobody asked for
 	rows                               atomic.Int64 // that writers say they changed
@@ -21,11 +22,12 @@ type counts struct {
 	mu      sync.Mutex // protects following
 	faults  map[string]int
 	errors  map[string]int
+	reasons map[string]int // of resets of clients that came back
 	endings map[string]int
 }
 
 func newCounts() *counts {
-	return &counts{faults: make(map[string]int), errors: make(map[string]int), endings: make(map[string]int)}
+	return &counts{faults: make(map[string]int), errors: make(map[string]int), reasons: make(map[string]int), endings: make(map[string]int)}
 }
 
 func (c *counts) entry(what kindOfEntry) {
@@ -45,6 +47,12 @@ func (c *counts) fault(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.faults[name]++
+}
+
+func (c *counts) reset(reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reasons[reason]++
 }
 
 func (c *counts) refused(f *frame) {

@@ -3,6 +3,7 @@ package torture
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -32,6 +33,7 @@ func (n *nemesis) alter(ctx context.Context, sql string) error {
 // A connection that is lost at the commit is asked about by nobody: what is done
 // twice here is the same again, or fails.
 func (n *nemesis) altered(ctx context.Context, sql string) (bool, error) {
+	defer n.noteAltered(sql)
 	for range 20 {
 		err := n.stage.try(ctx, "SET lock_timeout = '500ms'; "+sql)
 		if err == nil {
@@ -44,6 +46,14 @@ func (n *nemesis) altered(ctx context.Context, sql string) (bool, error) {
 	}
 	n.run.log.Warn("an ALTER TABLE did not get its lock", "sql", sql)
 	return false, nil
+}
+
+func (n *nemesis) noteAltered(sql string) {
+	for _, t := range n.run.tables {
+		if strings.Contains(sql, "ALTER TABLE "+t.name) {
+			n.run.chronicle.note(t.name)
+		}
+	}
 }
 
 // alterValues rewrites a table by an ALTER TYPE that gives its rows other values,

@@ -10,6 +10,7 @@ import (
 // overSlot does something to walwire's slot, which must not be in use: with
 // walwire down, or right after its walsender was ended.
 func (n *nemesis) overSlot(ctx context.Context, sql string) error {
+	defer n.run.chronicle.note("slot")
 	down := n.r.IntN(2) == 0
 	if down {
 		n.stage.server.hold(syscall.SIGKILL)
@@ -39,6 +40,7 @@ func (n *nemesis) slotAdvance(ctx context.Context) error {
 // slotInvalid has PostgreSQL remove the log that walwire's slot needs, and not
 // what the history's slot needs.
 func (n *nemesis) slotInvalid(ctx context.Context) error {
+	defer n.run.chronicle.note("slot")
 	// There has to be a slot that can be lost.
 	for used := false; !used; pause(ctx, 50*time.Millisecond) {
 		if err := n.stage.query(ctx, &used, "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '"+serverSlot+"' AND active)"); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // receive takes a message. Its error ends the connection.
@@ -66,13 +67,19 @@ func (c *client) data(f *frame, data []byte) error {
 		if l == nil {
 			return c.breach(fmt.Errorf("data for subscription %d, which is not open", u.ID))
 		}
+		reason := c.run.resetReason(l, s.variant)
 		what, err := l.apply(c.run.hasher, u, s.variant)
 		if err != nil {
 			return c.breach(fmt.Errorf("subscription %d, query %d, at %s: %w", u.ID, l.query.index, f.Position, err))
 		}
 		c.run.counts.entry(what)
-		if what == entryResumed {
-			l.track.resumed = true
+		switch what {
+		case entryResumed:
+			if l.track.resumed = true; lsn < l.at {
+				return c.breach(fmt.Errorf("subscription %d is resumed at %s, its cursor was of %s", u.ID, f.Position, formatLSN(l.at)))
+			}
+		case entryResetOnResume:
+			c.run.counts.reset(reason)
 		}
 		l.track.states = append(l.track.states, state{at: len(s.positions) - 1, sum: l.sum(), n: len(l.rows)})
 	}
@@ -82,7 +89,7 @@ func (c *client) data(f *frame, data []byte) error {
 	}
 	for _, l := range c.subs {
 		if l.here { // the others are still as they were before this connection
-			l.cursor = f.Cursor
+			l.cursor, l.at, l.seen = f.Cursor, lsn, time.Now()
 		}
 	}
 	return nil

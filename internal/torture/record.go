@@ -7,9 +7,9 @@ import (
 // segment is what one connection showed. The positions are those of its frames;
 // each stands for a state of all its loaded subscriptions.
 type segment struct {
-	client, seq int
-	user        *user
-	variant     int
+	client  int
+	user    *user
+	variant int
 
 	mu        sync.Mutex // protects following
 	positions []uint64

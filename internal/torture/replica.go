@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // shownRow is a row that a client shows.
@@ -22,8 +23,10 @@ type live struct {
 	total   uint64 // of their hashes
 	loaded  bool
 	token   string
-	cursor  string // of the last frame that they are after
-	variant int    // that the rows were read under
+	cursor  string    // of the last frame that they are after
+	at      uint64    // its position
+	seen    time.Time // when that was
+	variant int       // that the rows were read under
 	columns []int
 	mask    uint64
 
@@ -109,6 +112,9 @@ func (l *live) change(h *hasher, u *update) error {
 	if len(u.Added)+len(u.Modified)+len(u.Removed) == 0 {
 		return nil
 	}
+	if err := l.once(h, u); err != nil {
+		return err
+	}
 	for _, raw := range u.Removed {
 		row, err := h.row(l.query.table, raw)
 		if err != nil {
@@ -128,6 +134,24 @@ func (l *live) change(h *hasher, u *update) error {
 		return err
 	}
 	return l.put(h, u.Added, u.AddedOrder, false)
+}
+
+// once checks that no key comes twice.
+func (l *live) once(h *hasher, u *update) error {
+	keys := make(map[string]bool, len(u.Added)+len(u.Modified)+len(u.Removed))
+	for _, list := range [][]json.RawMessage{u.Added, u.Modified, u.Removed} {
+		for _, raw := range list {
+			row, err := h.row(l.query.table, raw)
+			if err != nil {
+				return err
+			}
+			if keys[row.key] {
+				return fmt.Errorf("key %s twice in one frame", row.key)
+			}
+			keys[row.key] = true
+		}
+	}
+	return nil
 }
 
 func (l *live) put(h *hasher, rows []json.RawMessage, orders []string, had bool) error {

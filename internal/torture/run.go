@@ -22,25 +22,25 @@ const settleTime = 2 * time.Minute
 
 // run is one run of the test.
 type run struct {
-	options  Options
-	log      *slog.Logger
-	out      io.Writer
-	stage    *stage
-	tables   []*table
-	users    []*user
-	queries  []*query
-	hasher   *hasher
-	versions *versions
-	store    *store
-	checker  *checker
-	counts   *counts
-	clients  []*client
+	options   Options
+	log       *slog.Logger
+	out       io.Writer
+	stage     *stage
+	tables    []*table
+	users     []*user
+	queries   []*query
+	hasher    *hasher
+	versions  *versions
+	store     *store
+	checker   *checker
+	counts    *counts
+	chronicle *chronicle
+	clients   []*client
 
 	variant atomic.Int32  // of the configuration that is served
 	quiet   atomic.Bool   // clients stay where they are
 	final   atomic.Uint64 // position to be shown at the end, 0 before
 	written atomic.Uint64 // position that has been committed
-	paused  atomic.Bool   // writers rest
 
 	mu      sync.Mutex // protects following
 	opened  []*segment
@@ -62,7 +62,7 @@ func (f *Failure) Error() string { return f.What + ": " + f.Report }
 // where the server is at fault.
 func Run(ctx context.Context, o Options, binary string, log *slog.Logger, out io.Writer) (*Result, error) {
 	all := tables() // the queries stay the same when there are fewer
-	r := &run{options: o, log: log, out: out, tables: o.tables(all), hasher: newHasher(), counts: newCounts()}
+	r := &run{options: o, log: log, out: out, tables: o.tables(all), hasher: newHasher(), counts: newCounts(), chronicle: newChronicle()}
 	ctx, r.cancel = context.WithCancel(ctx)
 	defer r.cancel()
 	random := rand.New(rand.NewPCG(o.Seed, 1))

@@ -29,7 +29,6 @@ type server struct {
 	done    chan struct{} // closed when cmd has ended
 	asked   bool          // to end
 	held    bool          // not to be started
-	closed  bool
 	starts  int
 	now     map[string]float64 // metrics of this process
 	earlier map[string]float64 // of those before

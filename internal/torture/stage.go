@@ -109,7 +109,7 @@ func (s *stage) makeSchema(ctx context.Context, r *run) error {
 // writer makes a writer; -1 is the one that fills the tables.
 func (s *stage) writer(r *run, i int) *writer {
 	random := rand.New(rand.NewPCG(r.options.Seed, uint64(10_000+i)))
-	return &writer{url: s.database.URL(), index: i, r: random, tables: r.tables, gen: nil, written: &r.written, rows: &r.counts.rows,
+	return &writer{url: s.database.URL(), index: i, r: random, tables: r.tables, written: &r.written, rows: &r.counts.rows, noted: r.chronicle.note,
 		pace: func(rows int64) time.Duration {
 			return time.Duration(rows) * time.Second * time.Duration(r.options.Writers) / time.Duration(r.options.Rate)
 		}}

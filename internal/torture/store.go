@@ -107,6 +107,11 @@ func (s *store) matching(ctx context.Context, t *table, condition, orderBy strin
 	if orderBy != "" {
 		sql += " ORDER BY " + orderBy + ", vid"
 	}
+	return s.ids(ctx, sql)
+}
+
+// ids runs a query of one column of numbers.
+func (s *store) ids(ctx context.Context, sql string) ([]int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rows, err := s.conn.Query(ctx, sql)

@@ -29,10 +29,13 @@ func TestTorture(t *testing.T) {
 		t.Skip("runs for long")
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	_, file, _, _ := runtime.Caller(0)
-	binary, err := buildServer(t.Context(), filepath.Join(filepath.Dir(file), "..", ".."), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
+	binary := options.Binary
+	if binary == "" {
+		_, file, _, _ := runtime.Caller(0)
+		var err error
+		if binary, err = buildServer(t.Context(), filepath.Join(filepath.Dir(file), "..", ".."), t.TempDir()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	result, err := Run(t.Context(), options, binary, log, t.Output())
 	if result != nil {

@@ -20,10 +20,10 @@ type writer struct {
 	index   int
 	r       *rand.Rand
 	tables  []*table
-	gen     *generator
 	written *atomic.Uint64 // a position that has been committed
 	rows    *atomic.Int64  // changed so far, by all writers
 	pace    func(rows int64) time.Duration
+	noted   func(what string) // that a table was truncated
 	conn    *pgx.Conn
 	ids     int // of prepared transactions
 }

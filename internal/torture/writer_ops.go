@@ -184,6 +184,7 @@ func (w *writer) truncate(ctx context.Context, rows *int64) error {
 			t, target = other, other.leaves[w.r.IntN(len(other.leaves))]
 		}
 	}
+	w.noted(t.name)
 	if err := w.exec(ctx, rows, "TRUNCATE "+target); err != nil {
 		return err
 	}
