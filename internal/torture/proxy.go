@@ -22,13 +22,24 @@ type proxies struct {
 
 func openProxies(database, server string) (*proxies, error) {
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
-	p := &proxies{database: toxiproxy.NewProxy(api, "database", "127.0.0.1:0", database)}
-	for i := range clientProxies {
-		p.clients = append(p.clients, toxiproxy.NewProxy(api, fmt.Sprintf("clients %d", i), "127.0.0.1:0", server))
-	}
-	for _, x := range p.all() {
+	p := &proxies{}
+	for i := range 1 + clientProxies {
+		listen, err := freeAddress()
+		if err != nil {
+			return nil, fmt.Errorf("open a proxy: %w", err)
+		}
+		upstream := server
+		if i == 0 {
+			upstream = database
+		}
+		x := toxiproxy.NewProxy(api, fmt.Sprintf("proxy %d", i), listen, upstream)
 		if err := x.Start(); err != nil {
 			return nil, fmt.Errorf("open a proxy: %w", err)
+		}
+		if i == 0 {
+			p.database = x
+		} else {
+			p.clients = append(p.clients, x)
 		}
 	}
 	return p, nil

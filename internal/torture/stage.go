@@ -123,12 +123,17 @@ func (s *stage) roleURL() string {
 	return u.String()
 }
 
+// freeAddress gives an address that can be listened on again and again: below the
+// ports that outgoing connections take.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var err error
+	for range 50 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(18_000))); err == nil {
+			return l.Addr().String(), l.Close()
+		}
 	}
-	return l.Addr().String(), l.Close()
+	return "", err
 }
 
 // exec runs a statement as a superuser on a connection of its own. It tries
