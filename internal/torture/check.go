@@ -222,5 +222,5 @@ func (c *checker) compare(rows []interval, o *order, t shownTrack) (at int, ok b
 }
 
 func (q question) String() string {
-	return fmt.Sprintf("query %d of %s (company %d), configuration %d: %s", q.query.index, q.user.id, q.user.company, q.variant, q.query.json())
+	return fmt.Sprintf("query %d of %s (company %d), configuration %d: %s", q.query.index, q.user.id, q.user.company, q.variant, q.query.json(0))
 }

@@ -140,7 +140,11 @@ func (c *client) choose() {
 
 func (c *client) newLive() *live {
 	c.nextID++
-	return &live{id: c.nextID, query: c.queries[c.r.IntN(len(c.queries))]}
+	l := &live{id: c.nextID, query: c.queries[c.r.IntN(len(c.queries))]}
+	if c.r.IntN(2) == 0 { // as nobody else asks it: a hand-off of its own
+		l.nonce = c.index*100_000 + c.nextID
+	}
+	return l
 }
 
 func (c *client) subscribeAll(ctx context.Context, conn *websocket.Conn) error {
@@ -154,7 +158,7 @@ func (c *client) subscribeAll(ctx context.Context, conn *websocket.Conn) error {
 
 func (c *client) subscribe(ctx context.Context, conn *websocket.Conn, l *live) error {
 	l.here, l.resume = false, l.loaded && l.token != "" && l.cursor != ""
-	text := fmt.Sprintf(`{"type":"subscribe","id":%d,"query":%s`, l.id, l.query.json())
+	text := fmt.Sprintf(`{"type":"subscribe","id":%d,"query":%s`, l.id, l.query.json(l.nonce))
 	if l.resume {
 		text += fmt.Sprintf(`,"resume":{"cursor":%q,"token":%q}`, l.cursor, l.token)
 	} else {
@@ -229,7 +233,7 @@ func (c *client) read(ctx context.Context, conn *websocket.Conn) error {
 		switch c.r.IntN(400) {
 		case 0: // reads slowly
 			time.Sleep(time.Duration(c.r.IntN(1500)) * time.Millisecond)
-		case 1, 2:
+		case 1, 2, 3, 4, 5, 6, 7, 8:
 			if err := c.exchange(ctx, conn); err != nil {
 				return err
 			}

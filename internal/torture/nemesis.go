@@ -49,6 +49,7 @@ func faults() []fault {
 		{"alter-type", (*nemesis).alterType},
 		{"alter-values", (*nemesis).alterValues},
 		{"partition", (*nemesis).partition},
+		{"standby-away", (*nemesis).standbyAway},
 		{"config", (*nemesis).config},
 		{"slot-drop", (*nemesis).slotDrop},
 		{"slot-advance", (*nemesis).slotAdvance},
@@ -193,6 +194,14 @@ func (n *nemesis) connectionLimit(ctx context.Context) error {
 	}
 	pause(ctx, n.some(2*time.Second))
 	return n.stage.exec(ctx, "ALTER ROLE "+serverRole+" CONNECTION LIMIT -1")
+}
+
+// standbyAway leaves commits that wait for the standby decoded and not visible.
+func (n *nemesis) standbyAway(ctx context.Context) error {
+	n.stage.standby.away.Store(true)
+	defer n.stage.standby.away.Store(false)
+	pause(ctx, n.some(2*time.Second))
+	return nil
 }
 
 // idleTransaction writes, waits and then commits, while others go on.

@@ -11,6 +11,9 @@ import (
 // walwire down, or right after its walsender was ended.
 func (n *nemesis) overSlot(ctx context.Context, sql string) error {
 	defer n.run.chronicle.note("slot")
+	if err := n.awaitSlot(ctx); err != nil {
+		return err
+	}
 	down := n.r.IntN(2) == 0
 	if down {
 		n.stage.server.hold(syscall.SIGKILL)
@@ -37,15 +40,22 @@ func (n *nemesis) slotAdvance(ctx context.Context) error {
 	return n.overSlot(ctx, "SELECT pg_replication_slot_advance('"+serverSlot+"', pg_current_wal_flush_lsn())")
 }
 
-// slotInvalid has PostgreSQL remove the log that walwire's slot needs, and not
-// what the history's slot needs.
-func (n *nemesis) slotInvalid(ctx context.Context) error {
-	defer n.run.chronicle.note("slot")
-	// There has to be a slot that can be lost.
+// awaitSlot waits for a slot that can be lost.
+func (n *nemesis) awaitSlot(ctx context.Context) error {
 	for used := false; !used; pause(ctx, 50*time.Millisecond) {
 		if err := n.stage.query(ctx, &used, "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '"+serverSlot+"' AND active)"); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// slotInvalid has PostgreSQL remove the log that walwire's slot needs, and not
+// what the history's slot needs.
+func (n *nemesis) slotInvalid(ctx context.Context) error {
+	defer n.run.chronicle.note("slot")
+	if err := n.awaitSlot(ctx); err != nil {
+		return err
 	}
 	n.stage.server.hold(syscall.SIGKILL)
 	defer n.stage.server.release()

@@ -19,8 +19,9 @@ type query struct {
 	order   *order // nil: not ordered
 }
 
-// json is the query as a client sends it.
-func (q *query) json() string {
+// json is the query as a client sends it. A nonce other than 0 adds a condition
+// that every row meets.
+func (q *query) json(nonce int) string {
 	out := fmt.Sprintf(`{"table":%q`, q.table.name)
 	if q.columns != nil {
 		names := make([]string, len(q.columns))
@@ -29,13 +30,25 @@ func (q *query) json() string {
 		}
 		out += `,"columns":[` + strings.Join(names, ",") + `]`
 	}
-	if q.where != "" {
-		out += `,"where":[` + q.where + `]`
+	where := q.where
+	if nonce != 0 {
+		where += fmt.Sprintf(`,[%q,"!=",%d]`, q.table.numberKey(), -nonce)
 	}
+	out += `,"where":[` + where + `]`
 	if q.order != nil {
 		out += q.order.json
 	}
 	return out + "}"
+}
+
+// numberKey is a column of the key that holds numbers, none of them negative.
+func (t *table) numberKey() string {
+	for _, c := range t.columns[:t.keys] {
+		if c.kind == kindInt || c.kind == kindBig {
+			return c.name
+		}
+	}
+	return ""
 }
 
 // shown are the ordinals of the columns that a client with the query's role

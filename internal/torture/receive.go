@@ -121,7 +121,7 @@ func (c *client) failed(f *frame) error {
 	case "internal", "permission-denied", "invalid-argument", "not-found":
 		query := ""
 		if l := c.find(f.ID); l != nil {
-			query = l.query.json()
+			query = l.query.json(l.nonce)
 		}
 		_ = c.breach(fmt.Errorf("error frame: %s: %s %s", f.Code, f.Message, query))
 	}

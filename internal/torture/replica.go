@@ -19,6 +19,7 @@ type shownRow struct {
 type live struct {
 	id      int
 	query   *query
+	nonce   int // makes the query one of its own; 0: it is as others may ask it
 	rows    map[string]shownRow
 	total   uint64 // of their hashes
 	loaded  bool

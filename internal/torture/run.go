@@ -107,6 +107,7 @@ func (r *run) perform(ctx context.Context) error {
 	group.Go(func() error { return r.stage.server.run(ctx) })
 	group.Go(func() error { return r.void(r.stage.reader.follow(ctx)) })
 	group.Go(func() error { return r.store.keep(ctx) })
+	group.Go(func() error { return r.stage.standby.follow(ctx) })
 	err := r.awaitReady(ctx)
 	if err == nil {
 		r.startClients(ctx, group)

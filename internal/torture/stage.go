@@ -26,6 +26,7 @@ type stage struct {
 	proxies  *proxies
 	server   *server
 	reader   *reader
+	standby  *standby
 	store    *store
 	dir      string
 	log      *slog.Logger
@@ -61,6 +62,13 @@ func openStage(ctx context.Context, r *run, binary string) (_ *stage, err error)
 	s.store = r.store
 	if err = s.makeSchema(ctx, r); err != nil {
 		return nil, err
+	}
+	s.standby = &standby{url: s.database.URL(), log: r.log, r: rand.New(rand.NewPCG(r.options.Seed, 5))}
+	for _, sql := range []string{"SELECT pg_create_physical_replication_slot('" + standbyName + "')",
+		"ALTER SYSTEM SET synchronous_standby_names = '" + standbyName + "'", "SELECT pg_reload_conf()"} {
+		if err = s.exec(ctx, sql); err != nil {
+			return nil, err
+		}
 	}
 	s.reader = &reader{url: s.database.URL(), tables: r.tables, versions: r.versions, log: r.log}
 	listen, err := freeAddress()
@@ -149,7 +157,8 @@ func (s *stage) exec(ctx context.Context, sql string) error {
 }
 
 func (s *stage) try(ctx context.Context, sql string) error {
-	conn, err := pgx.Connect(ctx, s.database.URL())
+	// It does not wait for the standby, which may be away.
+	conn, err := pgx.Connect(ctx, s.database.URL()+"&synchronous_commit=local")
 	if err != nil {
 		return err
 	}

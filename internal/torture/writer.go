@@ -125,7 +125,7 @@ func (w *writer) notePosition(ctx context.Context) error {
 }
 
 func (w *writer) transaction(ctx context.Context) (rows int64, err error) {
-	mode := []string{"on", "off", "off", "local"}[w.r.IntN(4)]
+	mode := []string{"on", "off", "local"}[w.r.IntN(3)]
 	if err := w.exec(ctx, &rows, "BEGIN; SET LOCAL synchronous_commit = "+mode); err != nil {
 		return 0, err
 	}
