@@ -135,7 +135,7 @@ func (a *assembly) oversize() {
 func (a *assembly) undecodable(cause error) error {
 	var format *pgoutput.FormatError
 	if !errors.As(cause, &format) || format.RelationOID == 0 || a.tx == nil {
-		return errFatal{fmt.Errorf("replication stream can't be followed: %w", cause)}
+		return errFatal{fmt.Errorf("replication stream can't be followed: %w; walwire slot skip shows where, and can pass over it", cause)}
 	}
 	return a.change(format.RelationOID, Change{Op: OpUndecodable, Err: cause})
 }

@@ -19,6 +19,8 @@ type silentRelay struct {
 
 	// mute makes new connections go silent at their first query.
 	mute atomic.Bool
+	// alter changes what the server sends; nil: nothing.
+	alter atomic.Pointer[func([]byte)]
 }
 
 type relayLink struct {
@@ -67,8 +69,8 @@ func (r *silentRelay) accept(running *sync.WaitGroup) {
 		r.mu.Lock()
 		r.links = append(r.links, link)
 		r.mu.Unlock()
-		running.Go(func() { link.forward(front, back, &r.mute) })
-		running.Go(func() { link.forward(back, front, new(atomic.Bool)) })
+		running.Go(func() { link.forward(front, back, &r.mute, new(atomic.Pointer[func([]byte)])) })
+		running.Go(func() { link.forward(back, front, new(atomic.Bool), &r.alter) })
 	}
 }
 
@@ -80,7 +82,7 @@ func (l *relayLink) close() {
 
 // forward goes on reading where the link is silent, so that nobody notices. A
 // silent link does not even say that its other end is gone.
-func (l *relayLink) forward(from, to net.Conn, mute *atomic.Bool) {
+func (l *relayLink) forward(from, to net.Conn, mute *atomic.Bool, alter *atomic.Pointer[func([]byte)]) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
@@ -92,6 +94,9 @@ func (l *relayLink) forward(from, to net.Conn, mute *atomic.Bool) {
 				return
 			}
 			continue
+		}
+		if change := alter.Load(); change != nil {
+			(*change)(buf[:n])
 		}
 		if n > 0 {
 			_, _ = to.Write(buf[:n])

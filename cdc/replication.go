@@ -184,7 +184,7 @@ func (r *replication) message(msg pgproto3.BackendMessage) error {
 	case *pgproto3.CopyData:
 		return r.copyData(m.Data)
 	case *pgproto3.ErrorResponse:
-		return explainSlot(pgconn.ErrorResponseToPgError(m))
+		return &StreamError{r.tx, explainSlot(pgconn.ErrorResponseToPgError(m))}
 	case *pgproto3.CopyDone:
 		return errors.New("the server ended the stream")
 	case *pgproto3.NoticeResponse, *pgproto3.ParameterStatus:
@@ -200,7 +200,7 @@ func (r *replication) copyData(data []byte) error {
 	case len(data) > 25 && data[0] == pglogrepl.XLogDataByteID:
 		done, err := r.assembly.add(data[25:])
 		if err != nil {
-			return err
+			return &StreamError{r.tx, err}
 		}
 		if done != nil {
 			done.Sent = int64(binary.BigEndian.Uint64(data[17:]))

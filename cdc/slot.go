@@ -20,7 +20,7 @@ func whyEnded(ctx context.Context, conn *pgconn.PgConn) error {
 			return err
 		}
 		if m, ok := msg.(*pgproto3.ErrorResponse); ok {
-			return explainSlot(pgconn.ErrorResponseToPgError(m))
+			return &StreamError{nil, explainSlot(pgconn.ErrorResponseToPgError(m))}
 		}
 	}
 }

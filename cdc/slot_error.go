@@ -33,7 +33,7 @@ func explainSlot(err error) error {
 	case pg.Code == "42501":
 		return errFatal{fmt.Errorf("the role may not replicate: run ALTER ROLE name REPLICATION as a superuser: %w", err)}
 	case pg.Code == "42704" && strings.Contains(pg.Message, "publication"):
-		return errFatal{fmt.Errorf("the publication did not exist yet, or no longer, where the stream stands: a slot older than its publication must be dropped (pg_drop_replication_slot) and made anew: %w", err)}
+		return errFatal{fmt.Errorf("the publication did not exist yet, or no longer, where the stream stands: a slot older than its publication must be dropped (walwire slot drop, or pg_drop_replication_slot) and made anew: %w", err)}
 	case pg.Code == "55000" && invalidated(pg.Message):
 		return fmt.Errorf("%w: %w", ErrSlotLost, err)
 	}

@@ -1,6 +1,8 @@
 package cdc
 
 import (
+	"time"
+
 	"github.com/jackc/pglogrepl"
 
 	"github.com/walwire/walwire/cdc/pgoutput"
@@ -70,3 +72,9 @@ type Transaction struct {
 	// Bytes is what the changes hold in memory, roughly.
 	Bytes int
 }
+
+// epoch is PostgreSQL's: 2000-01-01 UTC, in microseconds of Unix time.
+const epoch = 946684800e6
+
+// CommitTime is Time by another clock's zero.
+func (tx *Transaction) CommitTime() time.Time { return time.UnixMicro(tx.Time + epoch).UTC() }

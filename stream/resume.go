@@ -77,11 +77,14 @@ func (c *company) logAfter(position cdc.LSN) int {
 	return sort.Search(len(c.recent), func(i int) bool { return c.recent[i].tx.End > position })
 }
 
+// tokenVersion changes with what a row looks like to clients.
+const tokenVersion = "1"
+
 // token binds a subscription to its user, its query with the rights it runs under,
 // and the table as it is.
 func (c *company) token(user string, v *view) string {
 	s := v.table.shape
-	return c.hub.sealer.token(c.id, user, s.mapping.Name, s.catalog.TableName.String(), c.served.prints[s.catalog.TableName].Shape, v.id)
+	return c.hub.sealer.token(tokenVersion, c.id, user, s.mapping.Name, s.catalog.TableName.String(), c.served.prints[s.catalog.TableName].Shape, v.id)
 }
 
 // missed gives what happened to a view's rows since position; false when the log

@@ -205,3 +205,39 @@ func TestResume(t *testing.T) {
 		})
 	}
 }
+
+// A restart rebuilds the log from the slot: clients go on, filter queries without a
+// snapshot.
+func TestResumeAfterRestart(t *testing.T) {
+	s := startCards(t, app.Tuning{})
+	w := &cardWriter{random: rand.New(rand.NewPCG(5, 5)), most: 90}
+	s.Exec(`INSERT INTO cards SELECT n, 1 + n % 2, 1 + n % 3 % 2, nullif(n % 7, 0), chr(97 + n % 26), NULL FROM generate_series(1, 60) n`)
+	c := s.Connect(s.Owner("1"))
+	queries := make([]*apptest.Query, len(orderedQueries))
+	for i := range orderedQueries {
+		queries[i] = c.Open(i+1, orderedQueries[i].query)
+	}
+	for range 5 {
+		s.Exec(w.statement())
+		s.Wait(c)
+		cursor := c.Cursor
+		c.Close()
+		s.Stop()
+		s.Exec(w.statement())
+		s.Run()
+		c = s.Connect(s.Owner("1"))
+		for i := range orderedQueries {
+			c.Resume(i+1, orderedQueries[i].query, queries[i], cursor)
+		}
+		s.Exec(w.statement())
+		s.Wait(c)
+		for i := range orderedQueries {
+			orderedQueries[i].mustMatch(s, queries[i], 1)
+		}
+	}
+	for i, q := range queries {
+		if q.Resets > 0 {
+			t.Errorf("%s was reset %d times", orderedQueries[i].query, q.Resets)
+		}
+	}
+}

@@ -64,7 +64,7 @@ func (k *checkCmd) Run(ctx context.Context, c *console) error {
 // database adds what the database says. An error is one that can't be asked.
 func (r *report) database(ctx context.Context, cfg *mapping.Config) error {
 	if cfg.DatabaseURL.IsZero() {
-		return errors.New("database_url is not set: give it in the file, by --database-url or as WALWIRE_DATABASE_URL")
+		return errNoDatabase
 	}
 	conn, err := pgx.Connect(ctx, cfg.DatabaseURL.Reveal())
 	if err != nil {

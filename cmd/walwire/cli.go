@@ -37,6 +37,7 @@ type cli struct {
 	Migrate migrateCmd `cmd:"" help:"Create the reference schema, and the server's role."`
 	Token   tokenCmd   `cmd:"" help:"Sign a token, for development."`
 	Tail    tailCmd    `cmd:"" help:"Subscribe to a live query and print its frames."`
+	Slot    slotCmd    `cmd:"" help:"Look after the replication slot: status, drop, skip."`
 	Health  healthCmd  `cmd:"" help:"Ask a server whether it is ready."`
 	Bench   benchCmd   `cmd:"" help:"Measure walwire on this machine, beside what it is to be compared with."`
 	Version versionCmd `cmd:"" help:"Print the version."`
@@ -84,7 +85,7 @@ func named(err error) string {
 	var wrong *kong.ParseError
 	if errors.As(err, &wrong) && wrong.Context != nil {
 		if command := wrong.Context.Selected(); command != nil {
-			return " " + command.Name
+			return strings.TrimPrefix(command.FullPath(), "walwire")
 		}
 	}
 	return ""

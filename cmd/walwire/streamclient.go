@@ -81,10 +81,19 @@ func (c *streamClient) each(ctx context.Context, take func(frame []byte) (done b
 func ended(err error) error {
 	var closed websocket.CloseError
 	if errors.As(err, &closed) {
-		return fmt.Errorf("the server closed the connection: %d %s", int(closed.Code), closed.Reason)
+		return &closedError{closed}
 	}
 	return fmt.Errorf("the connection broke: %w", err)
 }
 
 // close says goodbye; a server that does not answer that is left soon.
 func (c *streamClient) close() { _ = c.conn.Close(websocket.StatusNormalClosure, "") }
+
+// closedError words a CloseError.
+type closedError struct{ websocket.CloseError }
+
+func (e *closedError) Error() string {
+	return fmt.Sprintf("the server closed the connection: %d %s", int(e.Code), e.Reason)
+}
+
+func (e *closedError) Unwrap() error { return e.CloseError }

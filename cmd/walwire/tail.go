@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // tailCmd is `walwire tail`.
@@ -26,6 +28,8 @@ func (tailCmd) Help() string {
   walwire tail --token "$TOKEN" --query '{"table":"appointments","where":[["status","==","confirmed"]]}'
 
   walwire tail --token "$TOKEN" --query '{"table":"staff"}' --count 1 | jq '.subscriptions[0].snapshot.rows'
+
+A connection that ends is made again, and the query goes on from where it was: what was missed comes in a frame with "resumed": true, or all rows with "reset": true where the server no longer knows it.
 
 Exits with 0 after --count frames, or at the --timeout if no count was asked for; otherwise with 1 and the server's error as "code: message".`
 }
@@ -57,7 +61,7 @@ func (t *tailCmd) Run(ctx context.Context, c *console) error {
 		limited, cancel = context.WithTimeout(ctx, t.Timeout)
 	}
 	defer cancel()
-	err = t.follow(limited, address, func(frame []byte) (bool, error) { return goal.take(c.out, frame) })
+	err = t.persist(limited, c, address, goal)
 	switch {
 	case err == nil || limited.Err() == nil:
 		return err
@@ -69,8 +73,44 @@ func (t *tailCmd) Run(ctx context.Context, c *console) error {
 	return goal.unmet(fmt.Sprintf("timeout after %s", t.Timeout))
 }
 
+// persist follows over one connection after the other, once one has brought rows.
+func (t *tailCmd) persist(ctx context.Context, c *console, address string, goal *tailGoal) error {
+	const first, most = 100 * time.Millisecond, 5 * time.Second
+	for wait := first; ; wait = min(2*wait, most) {
+		cursor := goal.cursor
+		err := t.follow(ctx, address, goal, func(frame []byte) (bool, error) { return goal.take(c.out, frame) })
+		if err == nil || ctx.Err() != nil || goal.cursor == "" || !comesBack(err) {
+			return err
+		}
+		if goal.cursor != cursor {
+			wait = first
+		}
+		if _, err := fmt.Fprintf(c.err, "walwire: %s; connecting again in %s\n", err, wait); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait):
+		}
+	}
+}
+
+// comesBack reports whether another connection may be better.
+func comesBack(err error) bool {
+	var told *serverError
+	var closed websocket.CloseError
+	switch {
+	case errors.As(err, &told):
+		return told.passes()
+	case errors.As(err, &closed):
+		return closed.Code < 4500
+	}
+	return true
+}
+
 // follow connects, asks, and hands each frame to take until that is done.
-func (t *tailCmd) follow(ctx context.Context, address string, take func([]byte) (bool, error)) error {
+func (t *tailCmd) follow(ctx context.Context, address string, goal *tailGoal, take func([]byte) (bool, error)) error {
 	client, err := dialStream(ctx, address)
 	if err != nil {
 		return err
@@ -82,7 +122,7 @@ func (t *tailCmd) follow(ctx context.Context, address string, take func([]byte) 
 	if err := client.each(ctx, until(take)); err != nil {
 		return err
 	}
-	for _, request := range t.requests() {
+	for _, request := range t.requests(goal) {
 		if err := client.send(ctx, request); err != nil {
 			return err
 		}
@@ -103,12 +143,16 @@ func until(take func([]byte) (bool, error)) func([]byte) (bool, error) {
 const maxWaitTimeout = 30 * time.Second
 
 // requests are the frames that follow the auth frame.
-func (t *tailCmd) requests() []map[string]any {
+func (t *tailCmd) requests(goal *tailGoal) []map[string]any {
 	var out []map[string]any
 	if t.Query != "" {
-		out = append(out, map[string]any{"type": "subscribe", "id": 1, "query": json.RawMessage(t.Query)})
+		subscribe := map[string]any{"type": "subscribe", "id": 1, "query": json.RawMessage(t.Query)}
+		if goal.cursor != "" {
+			subscribe["resume"] = map[string]string{"cursor": goal.cursor, "token": goal.token}
+		}
+		out = append(out, subscribe)
 	}
-	if t.Wait != "" {
+	if t.Wait != "" && !goal.waited {
 		wait := map[string]any{"type": "wait", "id": 1, "lsn": t.Wait}
 		if t.Timeout > 0 {
 			wait["timeout_ms"] = max(1, min(t.Timeout, maxWaitTimeout).Milliseconds())

@@ -14,6 +14,8 @@ type tailGoal struct {
 	frames  int  // data frames still wanted
 	waited  bool // no wait is open
 	welcome bool // the server has let us in
+
+	cursor, token string // to go on from, on another connection
 }
 
 // frameHead is what tail reads of a frame.
@@ -22,7 +24,29 @@ type frameHead struct {
 	More    bool   `json:"more"`
 	Code    string `json:"code"`
 	Message string `json:"message"`
+
+	Cursor        string `json:"cursor"`
+	Subscriptions []struct {
+		Snapshot struct {
+			Token string `json:"token"`
+		} `json:"snapshot"`
+	} `json:"subscriptions"`
 }
+
+// keep notes what the query can be resumed with.
+func (g *tailGoal) keep(head *frameHead) {
+	if head.Cursor != "" {
+		g.cursor = head.Cursor
+	}
+	for _, s := range head.Subscriptions {
+		if s.Snapshot.Token != "" {
+			g.token = s.Snapshot.Token
+		}
+	}
+}
+
+// idle reports whether a data frame has nothing but a cursor.
+func (head *frameHead) idle() bool { return head.Type == "data" && len(head.Subscriptions) == 0 }
 
 // take prints a frame if it is wanted. It says whether that was all, and an
 // error frame is an error.
@@ -31,7 +55,8 @@ func (g *tailGoal) take(out io.Writer, frame []byte) (done bool, err error) {
 	if err := json.Unmarshal(frame, &head); err != nil {
 		return false, fmt.Errorf("the server sent something that is no frame: %w", err)
 	}
-	if g.all || head.Type == "data" || head.Type == "waited" {
+	g.keep(&head)
+	if g.all || head.Type == "data" && !head.idle() || head.Type == "waited" {
 		if err := printLine(out, frame); err != nil {
 			return false, fmt.Errorf("print the frame: %w", err)
 		}
@@ -40,16 +65,24 @@ func (g *tailGoal) take(out io.Writer, frame []byte) (done bool, err error) {
 	case "welcome":
 		g.welcome = true
 	case "error":
-		return false, fmt.Errorf("%s: %s", head.Code, head.Message)
+		return false, &serverError{head.Code, head.Message}
 	case "waited":
 		g.waited = true
 	case "data":
-		if !head.More && g.frames > 0 {
+		if !head.More && g.frames > 0 && !head.idle() {
 			g.frames--
 		}
 	}
 	return !g.endless && g.frames == 0 && g.waited, nil
 }
+
+// serverError is an error frame.
+type serverError struct{ code, message string }
+
+func (e *serverError) Error() string { return e.code + ": " + e.message }
+
+// passes reports whether trying again helps.
+func (e *serverError) passes() bool { return e.code == "unavailable" || e.code == "resource-exhausted" }
 
 // unmet says what was still missing at the end, nil when nothing was.
 func (g *tailGoal) unmet(end string) error {
