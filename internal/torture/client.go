@@ -51,7 +51,7 @@ func (c *client) follow(ctx context.Context) {
 		}
 		pause := time.Duration(c.r.IntN(400)) * time.Millisecond
 		if c.r.IntN(8) == 0 && !c.run.quiet.Load() {
-			pause *= 8
+			pause *= time.Duration(4 + c.r.IntN(20)) // at times longer than the log reaches back
 		}
 		select {
 		case <-ctx.Done():

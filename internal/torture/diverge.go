@@ -184,12 +184,41 @@ func (d *divergence) report(ctx context.Context) string {
 			d.history(ctx, &b, key)
 		}
 	}
+	how := "from a snapshot"
+	if t.resumed {
+		how = "by a resume"
+	}
+	fmt.Fprintf(&b, "it was begun %s in frame %d\n", how, t.states[0].at)
 	for _, f := range t.frames {
-		if f.at >= d.at-2 && f.at <= d.at+1 {
-			fmt.Fprintf(&b, "frame %d: %.700s\n", f.at, f.data)
+		if f.at >= d.at-2 && f.at <= d.at+2 {
+			fmt.Fprintf(&b, "frame %d: %s\n", f.at, d.entry(f.data))
 		}
 	}
 	return b.String()
+}
+
+// entry is what a frame says of the live query, and what else it concerns.
+func (d *divergence) entry(data []byte) string {
+	var f struct {
+		Position      string            `json:"position"`
+		Time          string            `json:"time"`
+		Subscriptions []json.RawMessage `json:"subscriptions"`
+	}
+	if err := json.Unmarshal(data, &f); err != nil {
+		return err.Error()
+	}
+	out := f.Position + " " + f.Time
+	for _, raw := range f.Subscriptions {
+		var u struct {
+			ID int `json:"id"`
+		}
+		if json.Unmarshal(raw, &u) != nil || u.ID != d.track.id {
+			out += fmt.Sprintf(" [%d]", u.ID)
+			continue
+		}
+		out += fmt.Sprintf(" %.900s", raw)
+	}
+	return out
 }
 
 func (d *divergence) shownOrder() []string {

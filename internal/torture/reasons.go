@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// retention is the configuration's retention.age, from which the log may not reach back.
+const retention = 6 * time.Second
+
 // chronicle remembers when something last happened that may cost a client its
 // place in the log. Safe for concurrent use.
 type chronicle struct {
@@ -38,6 +41,8 @@ func (r *run) resetReason(l *live, variant int) string {
 		return "slot lost"
 	case r.chronicle.since(t.name, l.seen.Add(-forgiven)):
 		return "table altered or truncated"
+	case time.Since(l.seen) > retention:
+		return "away for longer than the log"
 	case t.extra != "":
 		return "large values not in the log"
 	case l.query.order != nil && l.query.order.limit > 0:

@@ -132,12 +132,12 @@ func (s *stage) roleURL() string {
 }
 
 // freeAddress gives an address that can be listened on again and again: below the
-// ports that outgoing connections take.
+// ports that outgoing connections and test clusters take.
 func freeAddress() (string, error) {
 	var err error
 	for range 50 {
 		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(18_000))); err == nil {
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 6_000+rand.IntN(8_000))); err == nil {
 			return l.Addr().String(), l.Close()
 		}
 	}
