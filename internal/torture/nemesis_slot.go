@@ -43,7 +43,7 @@ func (n *nemesis) slotAdvance(ctx context.Context) error {
 // awaitSlot waits for a slot that can be lost.
 func (n *nemesis) awaitSlot(ctx context.Context) error {
 	for used := false; !used; pause(ctx, 50*time.Millisecond) {
-		if err := n.stage.query(ctx, &used, "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '"+serverSlot+"' AND active)"); err != nil {
+		if err := n.stage.query(ctx, &used, "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '"+serverSlot+"' AND active AND confirmed_flush_lsn IS NOT NULL)"); err != nil {
 			return err
 		}
 	}
