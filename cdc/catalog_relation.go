@@ -12,7 +12,8 @@ import (
 
 // relationSQL reads everything about the wanted relations in one statement,
 // hence in one snapshot. The parts that are lists come as JSON. Everything is
-// readable by any role; pg_stats shows only what the role may select.
+// readable by any role; pg_stats shows only what the role may select. Since 18 a
+// NOT NULL can be NOT VALID: attnotnull is set, and there can be NULLs.
 const relationSQL = `
 SELECT jsonb_build_object(
 	'schema', n.nspname, 'name', c.relname, 'oid', c.oid::bigint,
@@ -23,7 +24,10 @@ SELECT jsonb_build_object(
 	'columns', (
 		SELECT jsonb_agg(jsonb_build_object(
 			'num', a.attnum, 'name', a.attname, 'type', a.atttypid::bigint,
-			'mod', a.atttypmod, 'not_null', a.attnotnull, 'generated', a.attgenerated <> '',
+			'mod', a.atttypmod, 'generated', a.attgenerated <> '',
+			'not_null', a.attnotnull AND NOT EXISTS (
+				SELECT FROM pg_catalog.pg_constraint k
+				WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND NOT k.convalidated AND a.attnum = ANY (k.conkey)),
 			'nondeterministic', NOT coalesce(co.collisdeterministic, true),
 			'distinct', s.n_distinct) ORDER BY a.attnum)
 		FROM pg_catalog.pg_attribute a

@@ -106,6 +106,23 @@ func TestLoadTablesColumns(t *testing.T) {
 	}
 }
 
+// Since 18 a NOT NULL can be NOT VALID, which pg_attribute does not show: rows
+// with NULL are there then, so an index over the column names no row.
+func TestLoadTablesNotNullNotValid(t *testing.T) {
+	if pgtest.Version(t) < 180000 {
+		t.Skip("NOT NULL can be NOT VALID since PostgreSQL 18")
+	}
+	conn := testConn(t, `CREATE TABLE t (id int UNIQUE, v int); INSERT INTO t VALUES (NULL, 1), (NULL, 2);
+		ALTER TABLE t ADD CONSTRAINT filled NOT NULL id NOT VALID`)
+	if table := mustLoad(t, conn, public("t"))[0]; table.Columns[0].NotNull || len(table.Key) > 0 {
+		t.Errorf("not null %t, key %v, want neither", table.Columns[0].NotNull, table.Key)
+	}
+	pgtest.MustExec(t, conn, `UPDATE t SET id = v; ALTER TABLE t VALIDATE CONSTRAINT filled`)
+	if table := mustLoad(t, conn, public("t"))[0]; !table.Columns[0].NotNull || !slices.Equal(table.Key, []int{0}) {
+		t.Errorf("not null %t, key %v, want id for both", table.Columns[0].NotNull, table.Key)
+	}
+}
+
 func TestLoadTablesKey(t *testing.T) {
 	for _, tt := range []struct {
 		name, sql string

@@ -47,6 +47,9 @@ func connectReplication(ctx context.Context, url string) (*pgconn.PgConn, error)
 		return nil, err
 	}
 	cfg.RuntimeParams["replication"] = "database"
+	// Since PostgreSQL 18, that the publication is missing comes as a warning:
+	// see skippedPublication.
+	cfg.RuntimeParams["client_min_messages"] = "warning"
 	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
 	}

@@ -11,7 +11,8 @@ import (
 // fingerprintSQL sums up all of a table's catalogue that decides what its rows
 // look like, which of them may be read, what names one, and whether their changes are in the stream. relfilenode changes with
 // every rewrite, which sends no rows; the publication's xmins change when
-// a table leaves it and comes back.
+// a table leaves it and comes back, and so do the ids of the entries that are for a
+// whole schema (since 15), which all versions have in pg_depend.
 const fingerprintSQL = `
 WITH wanted AS (
 	SELECT w.s, w.n, c.oid
@@ -26,14 +27,18 @@ SELECT l.s, l.n,
 	md5(string_agg(concat_ws('|', c.oid, c.relfilenode, c.relreplident, c.relkind, c.relrowsecurity, c.relacl, a.columns,
 		(SELECT string_agg(concat_ws(':', i.indexrelid, i.indimmediate, i.indisvalid, i.indisreplident), ',' ORDER BY i.indexrelid)
 			FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisunique)), ';' ORDER BY c.oid)),
-	md5(coalesce((SELECT concat_ws('|', p.oid, p.xmin, string_agg(concat_ws(':', r.prrelid, r.xmin), ',' ORDER BY r.prrelid))
+	md5(coalesce((SELECT concat_ws('|', p.oid, p.xmin, string_agg(concat_ws(':', r.prrelid, r.xmin), ',' ORDER BY r.prrelid), (
+			SELECT string_agg(d.objid::text, ',' ORDER BY d.objid)
+			FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_depend s ON s.classid = d.classid AND s.objid = d.objid
+			WHERE d.refclassid = 'pg_catalog.pg_publication'::regclass AND d.refobjid = p.oid
+			AND s.refclassid = 'pg_catalog.pg_namespace'::regclass AND s.refobjid = ANY(array_agg(c.relnamespace))))
 		FROM pg_catalog.pg_publication p
 		LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = ANY(array_agg(c.oid))
 		WHERE p.pubname = $3 GROUP BY p.oid, p.xmin), ''))
 FROM leaves l
 JOIN pg_catalog.pg_class c ON c.oid = l.oid
 CROSS JOIN LATERAL (
-	SELECT string_agg(concat_ws(':', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attgenerated,
+	SELECT string_agg(concat_ws(':', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull, a.attgenerated,
 		(SELECT string_agg(e.enumlabel, ',' ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = a.atttypid)), ',' ORDER BY a.attnum) AS columns
 	FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 ) a

@@ -99,6 +99,7 @@ func (in *inspection) checks() []check {
 		{CodeSelectRight, "", true, in.tableRights},
 		{CodeRowSecurity, "", true, in.rowSecurity},
 		{CodeKeyMissing, "every table found has a key", true, in.keys},
+		{CodeGenerated, "no table found has generated columns", true, in.generatedColumns},
 		{CodeOtherColumnList, "no other publication makes REPLICA IDENTITY FULL unsafe", true, in.hazards},
 		{CodeReplicaIdentity, "every table found has a replica identity that is enough", true, in.replicaIdentities},
 		{CodePublication, "", false, in.publication},

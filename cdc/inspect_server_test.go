@@ -55,9 +55,12 @@ func TestInspectSettings(t *testing.T) {
 			[]string{CodeKeepSizeUnbounded, CodeSenderTimeoutOff}, false},
 		{"Slots", map[string]string{"max_replication_slots": "1", "max_slot_wal_keep_size": "1GB"},
 			`SELECT pg_create_physical_replication_slot('other')`, []string{CodeSlotsFull}, true},
+		{"IdleSlots", map[string]string{"idle_replication_slot_timeout": "1h", "max_slot_wal_keep_size": "1GB"}, "",
+			[]string{CodeIdleSlotTimeout}, false},
 		{"Senders", map[string]string{"max_wal_senders": "0", "max_slot_wal_keep_size": "1GB"}, "", []string{CodeSendersFull}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			needs(t, tt.want[0])
 			srv, opts := inspectServer(t, tt.settings)
 			conn := pgtest.MustConnect(t, srv.URL())
 			if tt.setup != "" {
@@ -117,9 +120,65 @@ func TestInspectSlotLost(t *testing.T) {
 	if len(findings) != 1 || findings[0].Code != CodeSlotLost {
 		t.Fatalf("found:\n%s", describe(findings))
 	}
+	want := "max_slot_wal_keep_size allows"
+	if srv.Version() >= 170000 {
+		want += " (wal_removed)"
+	}
+	if !strings.HasSuffix(findings[0].Message, want) {
+		t.Errorf("it says %q, want %q", findings[0].Message, want)
+	}
 	runFinding(t, conn, findings[0])
 	if findings = settingProblems(mustInspect(t, conn, opts)); len(findings) > 0 {
 		t.Errorf("after mending there is still:\n%s", describe(findings))
+	}
+}
+
+// Since 18 a slot that nobody reads can be lost by that alone.
+func TestInspectSlotIdle(t *testing.T) {
+	needs(t, CodeIdleSlotTimeout)
+	srv, opts := inspectServer(t, map[string]string{"idle_replication_slot_timeout": "1s", "max_slot_wal_keep_size": "1GB"})
+	conn := pgtest.MustConnect(t, srv.URL())
+	pgtest.MustExec(t, conn, `SELECT pg_create_logical_replication_slot('walwire', 'pgoutput')`)
+	var findings []Finding
+	await(t, "the slot to be lost", func() bool {
+		pgtest.MustExec(t, conn, `CHECKPOINT`)
+		findings = settingProblems(mustInspect(t, conn, opts))
+		return slices.Equal(settingCodes(findings), []string{CodeIdleSlotTimeout, CodeSlotLost})
+	})
+	if says := findings[1].Message; !strings.HasSuffix(says, "allows (idle_timeout)") {
+		t.Errorf("it says %q", says)
+	}
+	runFinding(t, conn, findings[1])
+	if got := settingCodes(mustInspect(t, conn, opts)); !slices.Equal(got, []string{CodeIdleSlotTimeout}) {
+		t.Errorf("after mending: found %q", got)
+	}
+}
+
+// Since 17 it is said whether a failover takes the slot along.
+func TestInspectSlotFailover(t *testing.T) {
+	b := newInspectBench(t)
+	says := func() string {
+		for _, f := range mustInspect(t, b.conn, b.opts) {
+			if f.Code == CodeSlot && f.Severity == SeverityOK {
+				return f.Message
+			}
+		}
+		return ""
+	}
+	pgtest.MustExec(t, b.admin, `SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, b.opts.Slot)
+	if pgtest.Version(t) < 170000 {
+		if said := says(); !strings.HasSuffix(said, "not in use") {
+			t.Errorf("it says %q", said)
+		}
+		return
+	}
+	if said := says(); !strings.HasSuffix(said, "(failover is off)") {
+		t.Errorf("it says %q", said)
+	}
+	pgtest.MustExec(t, b.admin, `SELECT pg_drop_replication_slot($1)`, b.opts.Slot)
+	pgtest.MustExec(t, b.admin, `SELECT pg_create_logical_replication_slot($1, 'pgoutput', failover => true)`, b.opts.Slot)
+	if said := says(); !strings.HasSuffix(said, "standbys carry it on (failover)") {
+		t.Errorf("it says %q", said)
 	}
 }
 
@@ -203,7 +262,9 @@ func TestInspectStandby(t *testing.T) {
 	}
 }
 
-// startStandby copies the primary with pg_basebackup and runs it as a hot standby.
+// startStandby copies the primary and runs the copy as a hot standby. It needs no
+// more than a server: pg_basebackup is not beside every server's programs, and one
+// of another version may not do.
 func startStandby(t *testing.T, primary *pgserver.Server) *pgx.Conn {
 	t.Helper()
 	root, err := os.MkdirTemp("", "walwire-standby-")
@@ -228,10 +289,7 @@ func startStandby(t *testing.T, primary *pgserver.Server) *pgx.Conn {
 		return cmd
 	}
 	data := filepath.Join(root, "data")
-	if out, err := run("pg_basebackup", "-d", primary.URL(), "-D", data, "-R", "-c", "fast").CombinedOutput(); err != nil {
-		t.Fatalf("pg_basebackup: %v\n%s", err, out)
-	}
-	os.Remove(filepath.Join(data, "postmaster.pid"))
+	backup(t, primary, data)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -263,4 +321,45 @@ func startStandby(t *testing.T, primary *pgserver.Server) *pgx.Conn {
 	})
 	t.Cleanup(func() { conn.Close(context.Background()) })
 	return conn
+}
+
+// backup copies the files of a running server, as one that will follow it.
+func backup(t *testing.T, primary *pgserver.Server, data string) {
+	t.Helper()
+	conn := pgtest.MustConnect(t, primary.URL())
+	start, stop := `SELECT pg_backup_start('standby', true)`, `SELECT labelfile FROM pg_backup_stop()`
+	if primary.Version() < 150000 {
+		start, stop = `SELECT pg_start_backup('standby', true, false)`, `SELECT labelfile FROM pg_stop_backup(false)`
+	}
+	pgtest.MustExec(t, conn, start)
+	if out, err := exec.Command("cp", "-a", primary.DataDir(), data).CombinedOutput(); err != nil {
+		t.Fatalf("copy the primary: %v\n%s", err, out)
+	}
+	var label string
+	if err := conn.QueryRow(t.Context(), stop).Scan(&label); err != nil {
+		t.Fatalf("end the backup: %v", err)
+	}
+	os.Remove(filepath.Join(data, "postmaster.pid"))
+	slots, err := filepath.Glob(filepath.Join(data, "pg_replslot", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, slot := range slots {
+		os.RemoveAll(slot)
+	}
+	info, err := os.Stat(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	for name, text := range map[string]string{"backup_label": label, "standby.signal": "",
+		"postgresql.auto.conf": "primary_conninfo = '" + primary.URL() + "'\n"} {
+		file := filepath.Join(data, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(file, int(owner.Uid), int(owner.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

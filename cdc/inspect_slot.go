@@ -46,9 +46,20 @@ func (in *inspection) slot(ctx context.Context) ([]Finding, error) {
 	case s.Active:
 		return []Finding{in.activeSlot(s)}, nil
 	default:
-		return fine(CodeSlot, "slot %s is one of pgoutput, of this database, not lost and not in use", name), nil
+		return fine(CodeSlot, "slot %s is one of pgoutput, of this database, not lost and not in use%s", name, in.failover(s)), nil
 	}
 	return []Finding{f}, nil
+}
+
+// failover says whether standbys carry the slot, where the server can tell.
+func (in *inspection) failover(s *SlotHealth) string {
+	switch {
+	case in.server.Version < firstFailoverVersion:
+		return ""
+	case s.Failover:
+		return "; standbys carry it on (failover)"
+	}
+	return "; no standby carries it on (failover is off)"
 }
 
 func (in *inspection) activeSlot(s *SlotHealth) Finding {

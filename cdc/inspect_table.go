@@ -81,6 +81,34 @@ func (in *inspection) keys(context.Context) ([]Finding, error) {
 	return findings, nil
 }
 
+// generatedColumns names the columns that nobody gets to see.
+func (in *inspection) generatedColumns(ctx context.Context) ([]Finding, error) {
+	var findings []Finding
+	for _, t := range in.tables() {
+		var names []string
+		for _, c := range t.Columns {
+			if c.Generated {
+				names = append(names, c.Name)
+			}
+		}
+		if len(names) > 0 {
+			findings = append(findings, Finding{Severity: SeverityInfo, Code: CodeGenerated, Subject: t.String(),
+				Message: fmt.Sprintf("generated columns of table %s are left out of rows, filters and rules: %s", t.TableName, quoteList(names))})
+		}
+	}
+	if len(findings) == 0 {
+		return nil, nil
+	}
+	state, err := readPublication(ctx, in.q, in.opts.Publication)
+	if err == nil && state != nil && state.Generated == "s" {
+		for i := range findings {
+			findings[i].Hint = fmt.Sprintf("Publication %s sends those that are stored, as PostgreSQL asks for under REPLICA IDENTITY FULL; "+
+				"walwire passes over them.", quoteIdent(state.Name))
+		}
+	}
+	return findings, err
+}
+
 // keyFinding says how to come by a key: by the index that is closest to one.
 func (r *rawRelation) keyFinding(t *Table) Finding {
 	f := Finding{Severity: SeverityFatal, Code: CodeKeyMissing, Subject: t.String()}

@@ -187,10 +187,24 @@ func (r *replication) message(msg pgproto3.BackendMessage) error {
 		return &StreamError{r.tx, explainSlot(pgconn.ErrorResponseToPgError(m))}
 	case *pgproto3.CopyDone:
 		return errors.New("the server ended the stream")
-	case *pgproto3.NoticeResponse, *pgproto3.ParameterStatus:
+	case *pgproto3.NoticeResponse:
+		return r.skippedPublication(m)
+	case *pgproto3.ParameterStatus:
 		return nil
 	}
 	return fmt.Errorf("read replication stream: unexpected message %T", msg)
+}
+
+// skippedPublication is an error where the notice says that the publication is
+// not there at the change being decoded. Up to PostgreSQL 17 the server then ends
+// the stream; since 18 it warns and leaves out every change, ours among them. The
+// message may be in any language, so it is known by the function it comes from.
+func (r *replication) skippedPublication(m *pgproto3.NoticeResponse) error {
+	if m.Code != "55000" || m.Routine != "LoadPublications" {
+		return nil
+	}
+	return explainSlot(&pgconn.PgError{Severity: m.Severity, Code: "42704", // as up to 17
+		Message: fmt.Sprintf("publication %q does not exist", r.opts.Publication)})
 }
 
 // copyData handles one message of the streaming replication protocol:

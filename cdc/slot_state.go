@@ -61,15 +61,21 @@ func (s *slotState) lost() string { return lostBecause(s.walStatus, s.invalidati
 
 // lostBecause words PostgreSQL's reasons for invalidating a slot.
 func lostBecause(walStatus, reason string) string {
+	const removed = "its WAL was removed: it fell further behind than max_slot_wal_keep_size allows"
+	why := ""
 	switch {
-	case reason == "wal_removed" || reason == "" && walStatus == "lost":
-		return "its WAL was removed (max_slot_wal_keep_size)"
+	case reason == "" && walStatus == "lost":
+		return removed
+	case reason == "wal_removed":
+		why = removed
 	case reason == "idle_timeout":
-		return "it was not used for longer than idle_replication_slot_timeout"
+		why = "nobody read it for longer than idle_replication_slot_timeout allows"
 	case reason == "rows_removed":
-		return "rows of the catalogue that it needs were removed"
+		why = "rows of the catalogue that it needs are gone"
 	case reason == "wal_level_insufficient":
-		return "wal_level was not logical for a while"
+		why = "wal_level was not logical for a time"
+	default:
+		return reason
 	}
-	return reason
+	return why + " (" + reason + ")"
 }

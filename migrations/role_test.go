@@ -3,6 +3,7 @@ package migrations_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -135,4 +136,36 @@ func TestRoleErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Since 16 the owner of the database, with CREATEROLE and REPLICATION, is enough
+// to make the role; before, that takes a superuser.
+func TestRoleByOwner(t *testing.T) {
+	url := pgtest.Database(t)
+	admin := pgtest.MustConnect(t, url)
+	owner, name := pgtest.Unique("owner"), pgtest.Unique("walwire")
+	pgtest.MustExec(t, admin, `CREATE ROLE `+owner+` LOGIN CREATEROLE REPLICATION PASSWORD 'x'`)
+	t.Cleanup(func() {
+		ctx := context.Background() // the test's own has ended
+		sql := "REASSIGN OWNED BY " + owner + " TO CURRENT_USER; DROP OWNED BY " + owner + "; DROP ROLE " + owner
+		if _, err := admin.Exec(ctx, sql); err != nil {
+			t.Error(err)
+		}
+	})
+	pgtest.MustExec(t, admin, `ALTER DATABASE `+admin.Config().Database+` OWNER TO `+owner)
+	ownerURL := pgtest.WithUser(t, url, owner, "x")
+	pgtest.MustExec(t, admin, `CREATE TABLE notes (id int PRIMARY KEY); ALTER TABLE notes OWNER TO `+owner)
+
+	err := migrations.Role(t.Context(), ownerURL, name, "secret", []pgx.Identifier{{"public", "notes"}})
+	if pgtest.Version(t) < 160000 {
+		if err == nil || !strings.Contains(err.Error(), "must be superuser to create replication users") {
+			t.Errorf("error = %v, want that it takes a superuser", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dropRole(t, url, name) })
+	pgtest.MustExec(t, pgtest.MustConnect(t, pgtest.WithUser(t, url, name, "secret")), `SELECT FROM notes`)
 }

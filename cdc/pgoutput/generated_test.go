@@ -13,7 +13,7 @@ import (
 func TestGenerated_Live(t *testing.T) {
 	with, names := "", []string{"id"}
 	want := row{{'t', "7"}}
-	if serverVersion(t) >= 180000 {
+	if pgtest.Version(t) >= 180000 {
 		with, names = " WITH (publish_generated_columns = stored)", []string{"id", "twice"}
 		want = append(want, column{'t', "14"})
 	}
@@ -39,14 +39,4 @@ func TestGenerated_Live(t *testing.T) {
 	if !reflect.DeepEqual(gotNames, names) || !reflect.DeepEqual(got, want) {
 		t.Fatalf("columns %v hold %v, want %v to hold %v", gotNames, got, names, want)
 	}
-}
-
-func serverVersion(t *testing.T) (version int) {
-	t.Helper()
-	conn := pgtest.MustConnect(t, pgtest.ClusterURL(t))
-	err := conn.QueryRow(t.Context(), "SELECT current_setting('server_version_num')::int").Scan(&version)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return version
 }

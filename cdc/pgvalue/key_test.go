@@ -112,3 +112,19 @@ func TestAppendElementKeys(t *testing.T) {
 		t.Error("elements of a text: want an error")
 	}
 }
+
+// Since 17 there are infinite intervals.
+func TestInfiniteIntervals(t *testing.T) {
+	if pgtest.Version(t) < 170000 {
+		t.Skip("intervals can be infinite since PostgreSQL 17")
+	}
+	conn := pgvaluetest.MustSession(t)
+	typ := pgvaluetest.MustType(t, conn, "interval")
+	values := []string{"infinity", "-infinity", "178000000 years", "-178000000 years", "0"}
+	checkPairs(t, conn, typ, pgvaluetest.Sample{Name: "interval", Values: values, Ordered: true})
+	for i, text := range pgvaluetest.MustText(t, conn, "interval", values[:2]) {
+		if got, err := typ.AppendJSON(nil, text); err != nil || string(got) != `"`+values[i]+`"` {
+			t.Errorf("%s: got %s, %v", values[i], got, err)
+		}
+	}
+}

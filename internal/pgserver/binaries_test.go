@@ -86,3 +86,19 @@ func realPath(t *testing.T, path string) string {
 	}
 	return target
 }
+
+// Root's PostgreSQL runs as another account, which root's home is closed to.
+func TestBinariesOutOfReach(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // PostgreSQL runs as the same user, who found the programs
+	}
+	home := filepath.Join(t.TempDir(), "home")
+	if err := os.Mkdir(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	bin := fakeBinaries(t, filepath.Join(home, "bin"), "16.2")
+	_, err := newCluster(t.Context(), Options{}, binaries{dir: bin, major: 16})
+	if err == nil || !strings.Contains(err.Error(), bin) || !strings.Contains(err.Error(), "may not enter ") {
+		t.Errorf("newCluster = %v, want the directory that is in the way", err)
+	}
+}

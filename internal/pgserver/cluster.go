@@ -36,6 +36,9 @@ func newCluster(ctx context.Context, opts Options, bin binaries) (_ *cluster, er
 	if c.account, err = chooseAccount(); err != nil {
 		return nil, err
 	}
+	if err := c.account.reach(bin.program("postgres")); err != nil {
+		return nil, fmt.Errorf("PostgreSQL's programs in %s: %w", bin.dir, err)
+	}
 	if c.dir, err = openDirectory(opts.DataDir, c.account); err != nil {
 		return nil, err
 	}

@@ -78,15 +78,15 @@ func ClusterURL(tb testing.TB) string {
 	return url
 }
 
-// BinDir is the directory of PostgreSQL's programs (psql, pg_recvlogical) of
-// the shared cluster. The test fails when they are not on this machine.
-func BinDir(tb testing.TB) string {
+// Version is the server_version_num of the shared cluster, such as 150018.
+func Version(tb testing.TB) int {
 	tb.Helper()
-	ClusterURL(tb)
-	if shared.server == nil || shared.server.BinDir() == "" {
-		tb.Fatalf("the test needs PostgreSQL's programs on this machine: unset %s and install PostgreSQL", EnvURL)
+	var version int
+	err := MustConnect(tb, ClusterURL(tb)).QueryRow(tb.Context(), "SELECT current_setting('server_version_num')::int").Scan(&version)
+	if err != nil {
+		tb.Fatalf("read the version of the shared PostgreSQL: %v", err)
 	}
-	return shared.server.BinDir()
+	return version
 }
 
 // New starts a cluster of the test's own, with further settings for
