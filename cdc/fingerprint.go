@@ -10,9 +10,11 @@ import (
 
 // fingerprintSQL sums up all of a table's catalogue that decides what its rows
 // look like, which of them may be read, what names one, and whether their changes are in the stream. relfilenode changes with
-// every rewrite, which sends no rows; the publication's xmins change when
-// a table leaves it and comes back, and so do the ids of the entries that are for a
-// whole schema (since 15), which all versions have in pg_depend.
+// every rewrite, which sends no rows. The xmins change where something was altered
+// and altered back: a table renamed, a partition detached, an enum's label, the
+// publication; so do the ids of the publication's entries that are for a whole schema
+// (since 15), which all versions have in pg_depend. A type made by a user is followed
+// to what it is made of: the enum under an array, a domain or a composite.
 const fingerprintSQL = `
 WITH wanted AS (
 	SELECT w.s, w.n, c.oid
@@ -24,7 +26,7 @@ WITH wanted AS (
 	FROM wanted w LEFT JOIN LATERAL pg_catalog.pg_partition_tree(w.oid) p ON true
 )
 SELECT l.s, l.n,
-	md5(string_agg(concat_ws('|', c.oid, c.relfilenode, c.relreplident, c.relkind, c.relrowsecurity, c.relacl, a.columns,
+	md5(string_agg(concat_ws('|', c.oid, c.xmin, c.relfilenode, c.relreplident, c.relkind, c.relrowsecurity, c.relacl, a.columns,
 		(SELECT string_agg(concat_ws(':', i.indexrelid, i.indimmediate, i.indisvalid, i.indisreplident), ',' ORDER BY i.indexrelid)
 			FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisunique)), ';' ORDER BY c.oid)),
 	md5(coalesce((SELECT concat_ws('|', p.oid, p.xmin, string_agg(concat_ws(':', r.prrelid, r.xmin), ',' ORDER BY r.prrelid), (
@@ -39,7 +41,21 @@ FROM leaves l
 JOIN pg_catalog.pg_class c ON c.oid = l.oid
 CROSS JOIN LATERAL (
 	SELECT string_agg(concat_ws(':', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull, a.attgenerated,
-		(SELECT string_agg(e.enumlabel, ',' ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = a.atttypid)), ',' ORDER BY a.attnum) AS columns
+		CASE WHEN a.atttypid >= 16384 THEN (
+			WITH RECURSIVE made(oid) AS (
+				SELECT a.atttypid
+				UNION
+				SELECT part.oid FROM made JOIN pg_catalog.pg_type t ON t.oid = made.oid CROSS JOIN LATERAL (
+					SELECT t.typelem WHERE t.typelem <> 0
+					UNION ALL SELECT t.typbasetype WHERE t.typbasetype <> 0
+					UNION ALL SELECT pa.atttypid FROM pg_catalog.pg_attribute pa
+						WHERE t.typtype = 'c' AND pa.attrelid = t.typrelid AND pa.attnum > 0 AND NOT pa.attisdropped
+				) part(oid))
+			SELECT string_agg(concat_ws('/', m.oid,
+				(SELECT string_agg(concat_ws('=', e.enumlabel, e.xmin), ',' ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = m.oid),
+				(SELECT string_agg(concat_ws('=', ca.attnum, ca.xmin), ',' ORDER BY ca.attnum)
+					FROM pg_catalog.pg_type ct JOIN pg_catalog.pg_attribute ca ON ca.attrelid = ct.typrelid
+					WHERE ct.oid = m.oid AND ct.typtype = 'c' AND ca.attnum > 0)), '+' ORDER BY m.oid) FROM made m) END), ',' ORDER BY a.attnum) AS columns
 	FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 ) a
 GROUP BY l.s, l.n`

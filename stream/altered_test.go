@@ -38,7 +38,7 @@ func TestAlteredSessionStands(t *testing.T) {
 		t.Fatal("the session can't collect before the table is altered")
 	}
 	altered := *s
-	c.adopt(&tables{shapes: map[string]*shape{"appointments": &altered}})
+	c.adopt(&tables{shapes: map[string]*shape{"appointments": &altered}}, nil)
 	if asked != 2 || len(ss.subscriptions) != 0 {
 		t.Errorf("%d queries compiled again, %d subscriptions left; want 2 and 0", asked, len(ss.subscriptions))
 	}

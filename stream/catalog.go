@@ -1,19 +1,43 @@
 package stream
 
 import (
+	"context"
 	"fmt"
-	"slices"
+	"maps"
+	"time"
 
 	"github.com/walwire/walwire/cdc"
 )
 
 type fingerprints = map[cdc.TableName]cdc.Fingerprint
 
-func (h *Hub) fingerprints() (fingerprints, error) {
+func (h *Hub) fingerprints(ctx context.Context) (fingerprints, error) {
 	if h.Fingerprints == nil {
 		return nil, nil
 	}
-	return h.Fingerprints(h.ctx)
+	return h.Fingerprints(ctx)
+}
+
+// readSchema reads the schema, and the fingerprints of the very catalogue that it was
+// read from.
+func (h *Hub) readSchema() (*Schema, fingerprints, error) {
+	ctx, cancel := context.WithTimeout(h.ctx, 15*time.Second)
+	defer cancel()
+	before, err := h.fingerprints(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for {
+		schema, err := h.LoadSchema(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		after, err := h.fingerprints(ctx)
+		if err != nil || maps.Equal(before, after) {
+			return schema, after, err
+		}
+		before = after
+	}
 }
 
 // watchCatalog looks for what changes rows without a change in the stream: tables
@@ -21,61 +45,72 @@ func (h *Hub) fingerprints() (fingerprints, error) {
 // altered. Their views are read again.
 func (h *Hub) watchCatalog(known fingerprints) {
 	h.every(h.CatalogInterval, func() {
-		now, err := h.fingerprints()
+		now, err := h.fingerprints(h.ctx)
 		if err != nil {
 			if h.ctx.Err() == nil {
 				h.Log.Warn("can't look at the catalogue", "error", err)
 			}
 			return
 		}
-		if changed := h.changed(known, now); len(changed) > 0 {
-			known = now
-			h.post(func() { h.recheck(changed, now) })
+		if maps.Equal(known, now) {
+			return
+		}
+		joined := make(map[cdc.TableName]string)
+		for name, f := range now {
+			if f.Publication != "" && f.Publication != known[name].Publication {
+				joined[name] = f.Publication
+			}
+		}
+		known = now
+		h.post(func() {
+			if !maps.Equal(h.prints, now) {
+				h.reload("the catalogue has changed")
+			}
+		})
+		if len(joined) > 0 {
+			h.group.Go(func() { h.admit(joined) })
 		}
 	})
 }
 
-// changed names the tables whose fingerprints differ. Where one has joined the
-// publication anew, it waits for the transactions that were open then: their
-// earlier rows will never be in the stream.
-func (h *Hub) changed(before, now fingerprints) []cdc.TableName {
-	var changed, joined []cdc.TableName
-	for _, fs := range [...]fingerprints{before, now} {
-		for name := range fs {
-			if before[name] == now[name] || slices.Contains(changed, name) {
-				continue
-			}
-			changed = append(changed, name)
-			if p := now[name].Publication; p != "" && p != before[name].Publication {
-				joined = append(joined, name)
-			}
-		}
+// admit waits for the transactions that were open when tables joined the
+// publication: their earlier rows will never be in the stream. Then it lets the tables
+// be served, and read, as of that publication.
+func (h *Hub) admit(joined map[cdc.TableName]string) {
+	names := make([]cdc.TableName, 0, len(joined))
+	for name := range joined {
+		names = append(names, name)
 	}
-	if len(joined) > 0 {
-		if err := cdc.WaitAdded(h.ctx, h.Snapshotter.Pool(), h.Log, joined); err != nil && h.ctx.Err() == nil {
-			h.Log.Warn("can't wait for the transactions that were open when the publication changed", "error", err)
+	for {
+		err := cdc.WaitAdded(h.ctx, h.Snapshotter.Pool(), h.Log, names)
+		if err == nil {
+			break
 		}
+		if h.ctx.Err() != nil {
+			return
+		}
+		h.Log.Warn("can't wait for the transactions that were open when the publication changed", "error", err)
+		pause(h.ctx, time.Second)
 	}
-	return changed
+	h.post(func() {
+		maps.Copy(h.admitted, joined)
+		h.reload(fmt.Sprintf("the place of %v in the publication has changed", names))
+	})
 }
 
-// recheck reads the schema, and the views of the changed tables that it leaves as
-// they were.
-func (h *Hub) recheck(changed []cdc.TableName, now fingerprints) {
-	before := h.shapes
-	h.prints = now
-	h.reload(fmt.Sprintf("the catalogue of %v has changed", changed))
-	for name, s := range h.shapes {
-		if before[name] != s || !slices.Contains(changed, s.catalog.TableName) {
-			continue
-		}
-		for _, c := range h.companies {
-			h.deliver(c)
-			c.inbox.push(message{do: func() {
-				if t := c.tables[s]; t != nil {
-					c.rereadAll(t)
-				}
-			}}, 0)
+// take puts in force what was read of the catalogue: the schema, and the views of the
+// tables that it leaves as they were but whose rows may have changed are read again.
+func (h *Hub) take(schema *Schema, prints fingerprints) {
+	for name, t := range schema.Tables {
+		if h.shapes[name] == nil && prints[t.TableName].Publication != h.admitted[t.TableName] {
+			schema.Broken[name] = fmt.Errorf("it has joined the publication, and transactions that were open then must end first")
+			delete(schema.Tables, name)
 		}
 	}
+	before := h.marks
+	h.prints, h.marks = prints, make(map[cdc.TableName]string, len(prints))
+	for name, f := range prints {
+		h.marks[name] = f.Shape + h.admitted[name]
+	}
+	h.adopt(schema, func(s *shape) bool { return before[s.catalog.TableName] != h.marks[s.catalog.TableName] })
 }

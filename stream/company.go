@@ -291,9 +291,14 @@ func (c *company) cursor() string {
 }
 
 // adopt takes new shapes: subscriptions of changed tables are made anew, those
-// of tables that can't be served any more end.
-func (c *company) adopt(served *tables) {
+// of tables that can't be served any more end. The views of reread are read again.
+func (c *company) adopt(served *tables, reread []*shape) {
 	c.served = served
+	for _, s := range reread {
+		if t := c.tables[s]; t != nil && served.broken[s.mapping.Name] == nil {
+			c.rereadAll(t)
+		}
+	}
 	var altered []*subscription
 	for s, t := range c.tables {
 		name := s.mapping.Name

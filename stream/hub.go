@@ -74,9 +74,12 @@ type Hub struct {
 	shapes    map[string]*shape // by the mapping's table name
 	relations map[uint32]*shape // by relation OID, leaves included
 	bindings  map[*cdc.Relation]*binding
-	asked     map[*cdc.Relation]bool // unknown or stale, and the schema was read for it
-	broken    map[string]*Error      // tables that can't be served, by name
-	prints    fingerprints           // of the catalogue in force
+	asked     map[*cdc.Relation]bool   // unknown or stale, and the schema was read for it
+	broken    map[string]*Error        // tables that can't be served, by name
+	prints    fingerprints             // of the catalogue in force
+	marks     map[cdc.TableName]string // what a table's rows must not outlive: cursors end with it
+	admitted  map[cdc.TableName]string // the place in the publication as of which a table is complete
+	back      bool                     // the log is looked through: nothing is read for it
 	companies map[string]*company
 	ring      ring
 	touched   []*company       // by the transaction being routed
@@ -154,6 +157,7 @@ func NewHub(o Options) (*Hub, error) {
 		bindings:  make(map[*cdc.Relation]*binding),
 		asked:     make(map[*cdc.Relation]bool),
 		broken:    make(map[string]*Error),
+		admitted:  make(map[cdc.TableName]string),
 		companies: make(map[string]*company),
 	}, nil
 }
@@ -167,16 +171,14 @@ func (h *Hub) Run(ctx context.Context) error {
 		close(h.done)
 		h.group.Wait()
 	}()
-	known, err := h.fingerprints() // before the schema, so that no change lies between
-	if err != nil {
-		return err
-	}
-	schema, err := h.LoadSchema(ctx)
+	schema, known, err := h.readSchema()
 	if err != nil {
 		return fmt.Errorf("load schema: %w", err)
 	}
-	h.prints = known
-	h.adopt(schema)
+	for name, f := range known {
+		h.admitted[name] = f.Publication
+	}
+	h.take(schema, known)
 	h.group.Go(func() { h.watchCatalog(known) })
 	h.group.Go(h.watchVisibility)
 	close(h.running)

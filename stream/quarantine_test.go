@@ -21,7 +21,7 @@ func TestQuarantine(t *testing.T) {
 	h.schema.Store(&Schema{})
 	bad, good := &shape{mapping: &mapping.Table{Name: "bad"}}, &shape{mapping: &mapping.Table{Name: "good"}}
 	h.shapes = map[string]*shape{"bad": bad, "good": good}
-	h.tell()
+	h.tell(false, nil)
 	if err := h.readiness(); err != nil {
 		t.Fatalf("not ready before: %v", err)
 	}

@@ -84,7 +84,8 @@ const tokenVersion = "1"
 // and the table as it is.
 func (c *company) token(user string, v *view) string {
 	s := v.table.shape
-	return c.hub.sealer.token(tokenVersion, c.id, user, s.mapping.Name, s.catalog.TableName.String(), c.served.prints[s.catalog.TableName].Shape, v.id)
+	name := s.catalog.TableName
+	return c.hub.sealer.token(tokenVersion, c.id, user, s.mapping.Name, name.String(), s.columns[s.company].Name, c.served.marks[name], v.id)
 }
 
 // missed gives what happened to a view's rows since position; false when the log

@@ -1,8 +1,8 @@
 package stream
 
 import (
-	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"time"
@@ -108,8 +108,12 @@ func (h *Hub) split(tx *cdc.Transaction, find func(key []byte) *company, everyon
 			continue
 		}
 		switch {
-		case c.Op == cdc.OpUndecodable:
+		case c.Op == cdc.OpUndecodable && !h.back:
 			h.quarantine(b.shape, c.Err)
+			continue
+		case c.Op == cdc.OpUndecodable, b.keyless && (c.Op == cdc.OpUpdate || c.Op == cdc.OpDelete):
+			// Only the database can tell which row, or what is left of it.
+			everyone(func(co *company) { co.addReread(b.shape) })
 			continue
 		case b.stale:
 			// Its columns are not those of now, and were not when the catalogue was
@@ -192,7 +196,7 @@ func (h *Hub) bind(rel *cdc.Relation) *binding {
 		return b
 	}
 	s := h.relations[rel.OID]
-	if !h.asked[rel] && (s == nil || bind(s, rel).stale) {
+	if !h.asked[rel] && !h.back && (s == nil || bind(s, rel).stale) {
 		// A partition attached, a table altered or made anew, or one that nobody
 		// mapped. The stream describes a relation again after each of these.
 		h.asked[rel] = true
@@ -219,11 +223,9 @@ func (h *Hub) reload(why string) {
 		h.awaitVisible(h.current.XID)
 	}
 	for h.ctx.Err() == nil {
-		ctx, cancel := context.WithTimeout(h.ctx, 15*time.Second)
-		schema, err := h.LoadSchema(ctx)
-		cancel()
+		schema, prints, err := h.readSchema()
 		if err == nil {
-			h.adopt(schema)
+			h.take(schema, prints)
 			return
 		}
 		if h.ctx.Err() == nil {
@@ -248,8 +250,9 @@ func (h *Hub) awaitVisible(xid uint32) {
 }
 
 // adopt puts a schema in force. Tables whose columns differ get a new shape,
-// and every view of them is read again.
-func (h *Hub) adopt(schema *Schema) {
+// and every view of them is begun anew; those of other tables are read again where
+// changed says so.
+func (h *Hub) adopt(schema *Schema, changed func(*shape) bool) {
 	old := h.shapes
 	h.shapes = make(map[string]*shape)
 	h.relations = make(map[uint32]*shape)
@@ -278,7 +281,20 @@ func (h *Hub) adopt(schema *Schema) {
 		h.Log.Error("a table can't be served", "table", name, "error", err)
 	}
 	h.schema.Store(schema)
-	h.tell()
+	var reread []*shape
+	for name, s := range h.shapes {
+		if s == old[name] && !changed(s) {
+			continue
+		}
+		if s == old[name] {
+			reread = append(reread, s)
+		}
+		if leaf, ok := newShape(s.mapping, schema.Tables[name]).unidentified(); ok {
+			h.Log.Warn("the replica identity leaves out the key or the company: changes go to every company, and cost more",
+				"table", name, "of", leaf.String(), "mend", "ALTER TABLE "+leaf.String()+" REPLICA IDENTITY FULL")
+		}
+	}
+	h.tell(!maps.Equal(old, h.shapes), reread)
 }
 
 // quarantine stops serving a table: a change of it could not be read.
@@ -290,22 +306,33 @@ func (h *Hub) quarantine(s *shape, cause error) {
 	h.Metrics.Quarantined.Inc()
 	h.Log.Error("a change can't be decoded: the table is quarantined until walwire is restarted", "table", name, "error", cause)
 	h.broken[name] = errorf(CodeFailedPrecondition, "table %s is quarantined: a change of it could not be decoded", name)
-	h.tell()
+	h.tell(false, nil)
 }
 
-// tell gives every company the shapes in force.
-func (h *Hub) tell() {
+// tell gives every company the shapes in force, with its log as they read it where
+// they have changed, and the shapes whose views are to be read again.
+func (h *Hub) tell(changed bool, reread []*shape) {
 	served := h.tables()
 	h.served.Store(served)
 	for _, c := range h.companies {
 		h.deliver(c)
-		c.inbox.push(message{do: func() { c.adopt(served) }}, 0)
+		var log, unseen []companyTx
+		if changed {
+			log, unseen = h.logOf(c)
+		}
+		c.inbox.push(message{do: func() {
+			if changed {
+				c.recent, c.unseen = log, unseen
+				c.trim(c.floor)
+			}
+			c.adopt(served, reread)
+		}}, 0)
 	}
 }
 
 // tables is an immutable copy of what is served.
 func (h *Hub) tables() *tables {
-	t := &tables{shapes: make(map[string]*shape, len(h.shapes)), broken: make(map[string]*Error, len(h.broken)), prints: h.prints}
+	t := &tables{shapes: make(map[string]*shape, len(h.shapes)), broken: make(map[string]*Error, len(h.broken)), marks: h.marks}
 	for name, s := range h.shapes {
 		t.shapes[name] = s
 	}
@@ -320,7 +347,7 @@ func (h *Hub) tables() *tables {
 type tables struct {
 	shapes map[string]*shape
 	broken map[string]*Error
-	prints fingerprints // of the catalogue
+	marks  map[cdc.TableName]string // see Hub.marks; immutable
 }
 
 // deliver moves what was routed to c into its inbox. A company that can't keep up
@@ -366,11 +393,17 @@ func (h *Hub) logOf(c *company) (log, unseen []companyTx) {
 	return log, append(unseen, log[i:]...)
 }
 
-// splitFor gives what transactions mean to one company.
+// splitFor gives what transactions mean to one company, by the shapes in force. The
+// one being routed is still to come.
 func (h *Hub) splitFor(c *company, txs []*cdc.Transaction) []companyTx {
 	var split []companyTx
 	kept, touched := c.routing, h.touched
+	h.back = true
+	defer func() { h.back = false }()
 	for _, tx := range txs {
+		if tx == h.current {
+			continue
+		}
 		c.routing = routing{}
 		h.split(tx, func(key []byte) *company {
 			if string(key) == c.id {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/cdc/pgvalue"
 	"github.com/walwire/walwire/mapping"
 	"github.com/walwire/walwire/mapping/predicate"
 )
@@ -42,6 +43,18 @@ func newShape(m *mapping.Table, t *cdc.Table) *shape {
 	return s
 }
 
+// unidentified finds a leaf whose old rows don't carry all of key and company.
+func (s *shape) unidentified() (cdc.TableName, bool) {
+	for _, leaf := range s.catalog.Leaves {
+		for _, k := range append([]int{s.company}, s.key...) {
+			if !slices.Contains(leaf.IdentityColumns, s.columns[k].Name) {
+				return leaf.TableName, true
+			}
+		}
+	}
+	return cdc.TableName{}, false
+}
+
 // same reports whether two generations show the same columns.
 func (s *shape) same(other *shape) bool {
 	return s.catalog.OID == other.catalog.OID && slices.Equal(s.key, other.key) && s.company == other.company &&
@@ -50,8 +63,15 @@ func (s *shape) same(other *shape) bool {
 
 func sameColumns(a, b []predicate.Column) bool {
 	return slices.EqualFunc(a, b, func(a, b predicate.Column) bool {
-		return a.Name == b.Name && a.Type.OID == b.Type.OID && slices.Equal(a.Type.Labels, b.Type.Labels)
+		return a.Name == b.Name && sameType(a.Type, b.Type)
 	})
+}
+
+func sameType(a, b *pgvalue.Type) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.OID == b.OID && slices.Equal(a.Labels, b.Labels) && sameType(a.Elem, b.Elem)
 }
 
 // binding says where a relation of the stream keeps the columns of a shape. A
@@ -60,6 +80,7 @@ func sameColumns(a, b []predicate.Column) bool {
 type binding struct {
 	shape   *shape // nil: not a mapped table
 	stale   bool
+	keyless bool  // old rows don't carry the key: the replica identity leaves it out
 	columns []int // by ordinal of the shape: index in the tuple
 	company int   // index in the tuple
 }
@@ -76,5 +97,8 @@ func bind(s *shape, rel *cdc.Relation) *binding {
 		b.stale = b.stale || b.columns[i] < 0 && !s.catalog.Columns[i].Generated
 	}
 	b.company = b.columns[s.company]
+	if !b.stale && rel.Identity != 'f' {
+		b.keyless = slices.ContainsFunc(s.key, func(k int) bool { return !rel.Columns[b.columns[k]].Key() })
+	}
 	return b
 }

@@ -10,6 +10,7 @@ type Tuning struct {
 	MaxTransactionBytes int // see cdc.ConsumerOptions
 	DataFrameBytes      int // see stream.ServerOptions
 	WriteTimeout        time.Duration
+	CatalogInterval     time.Duration // see stream.Options
 }
 
 // Tune replaces the bounds. Call it before Run.

@@ -1,0 +1,148 @@
+package stream_test
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+const lotsSchema = `
+CREATE TABLE lots (id int, company int NOT NULL, region text, v int NOT NULL, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+CREATE TABLE lots_a PARTITION OF lots FOR VALUES IN ('a');
+CREATE TABLE lots_b PARTITION OF lots FOR VALUES IN ('b');
+ALTER TABLE lots_a REPLICA IDENTITY FULL;
+ALTER TABLE lots_b REPLICA IDENTITY FULL;
+CREATE PUBLICATION walwire FOR TABLE lots_a, lots_b;
+INSERT INTO lots SELECT g, 1 + g % 2, CASE WHEN g % 3 = 0 THEN 'a' ELSE 'b' END, g % 10 FROM generate_series(1, 40) g;`
+
+const lotsConfig = `  lots: {table: public.lots, company: company, roles: {owner: {rows: true, columns: "*"}}}
+`
+
+var lotsQueries = []lifeQuery{
+	{"owner", `{"table":"lots"}`, []string{"id", "region", "v"}, `SELECT id || '|' || region || '|' || v FROM lots WHERE company = 1`},
+	{"owner", `{"table":"lots","where":[["v",">",3]]}`, []string{"id", "region", "v"}, `SELECT id || '|' || region || '|' || v FROM lots WHERE company = 1 AND v > 3`},
+	{"owner", `{"table":"lots","orderBy":[["v","desc"]],"limit":6}`, []string{"id", "region", "v"},
+		`SELECT id || '|' || region || '|' || v FROM lots WHERE company = 1 ORDER BY v DESC, id DESC, region COLLATE "C" DESC LIMIT 6`},
+}
+
+const writeLots = `; UPDATE lots SET v = v + 1 WHERE id % 4 = 0; DELETE FROM lots WHERE id = (SELECT max(id) FROM lots WHERE region = 'b');
+	INSERT INTO lots SELECT max(id) + 2, 1, 'b', 3 FROM lots`
+
+func startLots(t *testing.T) *life {
+	return startLife(t, lifeOptions(lotsSchema, lotsConfig, "lots", "lots_a", "lots_b"), lotsQueries)
+}
+
+// Partitions come, go and are emptied, and rows move between them.
+func TestLifePartitions(t *testing.T) {
+	l := startLots(t)
+	l.step(`UPDATE lots SET region = CASE region WHEN 'a' THEN 'b' ELSE 'a' END WHERE id % 2 = 1`, `UPDATE lots SET region = 'a', v = v + 1 WHERE region = 'b' AND id < 10`+writeLots)
+	l.step(`TRUNCATE lots_a`)
+	l.step(`BEGIN; INSERT INTO lots VALUES (70, 1, 'a', 7); TRUNCATE lots_b; INSERT INTO lots VALUES (71, 1, 'b', 8), (72, 1, 'a', 9); COMMIT`)
+	l.step(`BEGIN; CREATE TABLE lots_c PARTITION OF lots FOR VALUES IN ('c'); ALTER TABLE lots_c REPLICA IDENTITY FULL; ALTER PUBLICATION walwire ADD TABLE lots_c; COMMIT`,
+		`INSERT INTO lots SELECT g, 1 + g % 2, 'c', g % 5 FROM generate_series(80, 99) g`, `UPDATE lots SET v = v + 1 WHERE region = 'c'`+writeLots)
+	l.step(`UPDATE lots SET region = 'c' WHERE id % 5 = 0`, `DELETE FROM lots WHERE region = 'c' AND id % 2 = 0`)
+	l.silent(`UPDATE lots SET v = v + 1 WHERE region = 'c'`, `ALTER TABLE lots DETACH PARTITION lots_c`)
+	l.step(`UPDATE lots SET v = v + 1` + writeLots)
+	l.silent(`UPDATE lots_c SET v = v + 1, id = id + 1000`, `ALTER TABLE lots ATTACH PARTITION lots_c FOR VALUES IN ('c')`)
+	l.step(`UPDATE lots SET v = v + 1` + writeLots)
+	if resumes, resets := l.counts(); resumes < resets/2 {
+		t.Errorf("%d resumes, %d resets", resumes, resets)
+	}
+}
+
+// A partition that was away and is back has the same name, storage and columns, and
+// other rows: a client that was away meanwhile is not told that it has missed nothing.
+func TestLifeAwayThroughDetach(t *testing.T) {
+	l := startLots(t)
+	// The client that stays sees each step; only then comes the other one back.
+	seen := func(sql string) {
+		t.Helper()
+		l.Exec(sql)
+		l.check(l.stays, l.shown, sql, true)
+	}
+	seen(`UPDATE lots SET v = v + 1`)
+	seen(`ALTER TABLE lots DETACH PARTITION lots_b`)
+	seen(`UPDATE lots_b SET v = v + 100 WHERE id % 2 = 1; DELETE FROM lots_b WHERE id % 4 = 0`)
+	seen(`ALTER TABLE lots ATTACH PARTITION lots_b FOR VALUES IN ('b')`)
+	l.settle("the partition is back", false)
+}
+
+// A leaf made with the default replica identity sends old rows without a company:
+// queries stay exact, and the log says so.
+func TestLifeLeafIdentity(t *testing.T) {
+	log := new(lockedBuffer)
+	o := lifeOptions(lotsSchema, lotsConfig, "lots", "lots_a", "lots_b")
+	o.Log = slog.New(slog.NewTextHandler(log, nil))
+	l := startLife(t, o, lotsQueries)
+	l.step(`BEGIN; CREATE TABLE lots_c PARTITION OF lots FOR VALUES IN ('c'); ALTER PUBLICATION walwire ADD TABLE lots_c; COMMIT`,
+		`INSERT INTO lots SELECT g, 1 + g % 2, 'c', g % 5 FROM generate_series(80, 99) g`)
+	l.step(`UPDATE lots SET v = v + 1 WHERE region = 'c'`, `UPDATE lots SET company = 3 - company WHERE id IN (80, 81)`)
+	l.step(`UPDATE lots SET id = id + 1000 WHERE id > 90`)
+	l.step(`UPDATE lots SET region = 'b' WHERE id > 1095`, `DELETE FROM lots WHERE region = 'c' AND id % 2 = 0`)
+	if log.count("the replica identity leaves out") == 0 {
+		t.Error("the log does not say how to mend the leaf's identity")
+	}
+}
+
+// An index that leaves out the key becomes the replica identity: a deleted row does
+// not say which one it was.
+func TestLifeIdentityWithoutKey(t *testing.T) {
+	l := startTasks(t, lookNever)
+	l.step(`UPDATE tasks SET v = id; CREATE UNIQUE INDEX tasks_other ON tasks (company, v); ALTER TABLE tasks REPLICA IDENTITY USING INDEX tasks_other`, `DELETE FROM tasks WHERE id % 3 = 0`)
+	l.step(`UPDATE tasks SET v = -v WHERE id % 4 = 0`, `UPDATE tasks SET id = id + 1000 WHERE id % 2 = 1`, `UPDATE tasks SET note = 'y'`)
+	l.step(`ALTER TABLE tasks REPLICA IDENTITY FULL`+writeTasks, `DELETE FROM tasks WHERE id % 5 = 0`)
+}
+
+// A table that is renamed away is not served until it is back; what was written to it
+// meanwhile is not lost to clients that were away.
+func TestLifeTableRenamed(t *testing.T) {
+	l := startTasks(t, lookOften)
+	l.step(`UPDATE tasks SET v = v + 1`)
+	away, cursors, queries := l.away, l.cursors, l.queries
+	l.Exec(`ALTER TABLE tasks RENAME TO elsewhere`)
+	l.endTasks()
+	l.Exec(`UPDATE elsewhere SET v = v + 100 WHERE id % 2 = 1; DELETE FROM elsewhere WHERE id < 8`)
+	l.settle("renamed away", false)
+	l.Exec(`ALTER TABLE elsewhere RENAME TO tasks; UPDATE tasks SET v = v + 1 WHERE id = 11`)
+	openAgain(l.Connect(l.Owner("1")), 1, `{"table":"tasks"}`)
+	l.queries, l.away, l.cursors = queries, away, cursors
+	l.stays, l.shown = l.connect(nil)
+	l.settle("renamed back", false)
+	l.step(`SELECT` + writeTasks)
+
+	t.Run("at once", func(t *testing.T) {
+		l.t = t
+		l.step(`ALTER TABLE tasks RENAME TO elsewhere`+strings.ReplaceAll(writeTasks, "tasks", "elsewhere")+`; ALTER TABLE elsewhere RENAME TO tasks`, `SELECT`+writeTasks)
+	})
+}
+
+// endTasks waits for the end of all queries of tasks.
+func (l *life) endTasks() {
+	l.t.Helper()
+	for i := len(l.queries) - 1; i >= 0; i-- {
+		if strings.Contains(l.queries[i].query, `"tasks"`) {
+			l.mustEnd(i, "failed-precondition", "tasks")
+		}
+	}
+}
+
+// A table that is dropped and made anew under its name is another table.
+func TestLifeTableRecreated(t *testing.T) {
+	l := startTasks(t, lookOften)
+	const recreate = `CREATE TABLE tasks (id int PRIMARY KEY, company int NOT NULL, v int NOT NULL, note text, rank int, state text NOT NULL DEFAULT 'open', spare text);
+		ALTER TABLE tasks REPLICA IDENTITY FULL; ALTER PUBLICATION walwire ADD TABLE tasks; GRANT SELECT ON tasks TO PUBLIC;
+		INSERT INTO tasks SELECT g, 1 + g % 2, g % 3 FROM generate_series(1, 30) g`
+	l.step(`UPDATE tasks SET v = v + 1`)
+	l.silent(`UPDATE tasks SET v = v + 1`, `BEGIN; DROP TABLE tasks; `+recreate+`; COMMIT`)
+	l.step(`SELECT` + writeTasks)
+	away, cursors, queries := l.away, l.cursors, l.queries
+	l.Exec(`DROP TABLE tasks; UPDATE calm SET v = v + 1`)
+	l.endTasks()
+	l.settle("dropped", false)
+	l.Exec(recreate)
+	openAgain(l.Connect(l.Owner("1")), 1, `{"table":"tasks"}`)
+	l.queries, l.away, l.cursors = queries, away, cursors
+	l.stays, l.shown = l.connect(nil)
+	l.settle("made anew", false)
+	l.step(`SELECT` + writeTasks)
+}
