@@ -164,8 +164,6 @@ func (c *Consumer) follow(ctx context.Context) error {
 	if err := c.identify(ctx, conn); err != nil {
 		return err
 	}
-	// Who takes the feed reads with its first transaction which server it is of.
-	c.status.Store(&Status{Err: errors.New("starting replication"), SystemID: c.system, Timeline: c.timeline})
 	if err := c.openSlot(ctx, conn); err != nil {
 		return err
 	}
