@@ -13,7 +13,7 @@ MATRIX = 14.23.0-beta.17 15.18.0-beta.17 16.14.0-beta.17 17.10.0-beta.17 18.4.0-
 VERSIONS ?= 14 15 16 17 18
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-matrix lint fmt bench postgres compiler npm
+.PHONY: help build demo test test-matrix torture lint fmt bench postgres compiler npm
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -29,6 +29,10 @@ test: postgres compiler ## run all tests with the race detector (PKG=./... TEST_
 
 test-matrix: postgres compiler npm ## the same on each major version of PostgreSQL (VERSIONS="14 18" PKG=./... TEST_FLAGS=...)
 	@PINS="$(MATRIX)" VERSIONS="$(VERSIONS)" PKG="$(PKG)" TEST_FLAGS="$(TEST_FLAGS)" scripts/test-matrix
+
+torture: postgres ## random writers, clients and faults, every state checked (SECONDS=60 SEED=n TORTURE_FLAGS=...)
+	@go test -count=1 -timeout 0 -v -run '^TestTorture$$' ./internal/torture -args \
+		-seconds=$(or $(SECONDS),60) -seed=$(or $(SEED),$(shell date +%s)) $(TORTURE_FLAGS)
 
 lint: ## check format, go vet and staticcheck
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted (make fmt):"; echo "$$files"; exit 1; fi

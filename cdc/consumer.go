@@ -102,7 +102,12 @@ func (c *Consumer) Floor() LSN { return LSN(c.floor.Load()) }
 
 // Acknowledge lets PostgreSQL forget the WAL below lsn. It never moves back.
 // Safe for concurrent use.
-func (c *Consumer) Acknowledge(lsn LSN) { raise(&c.acknowledged, uint64(lsn)) }
+func (c *Consumer) Acknowledge(lsn LSN) {
+	raise(&c.acknowledged, uint64(lsn))
+	if r := c.wake.Load(); r != nil && r.untold() {
+		r.interrupt()
+	}
+}
 
 // Await asks the walsender for keepalives until Progress reaches lsn; it
 // replaces what was awaited before. It returns at once. Safe for concurrent use.
@@ -159,8 +164,6 @@ func (c *Consumer) follow(ctx context.Context) error {
 	if err := c.identify(ctx, conn); err != nil {
 		return err
 	}
-	// Who takes the feed reads with its first transaction which server it is of.
-	c.status.Store(&Status{Err: errors.New("starting replication"), SystemID: c.system, Timeline: c.timeline})
 	if err := c.openSlot(ctx, conn); err != nil {
 		return err
 	}

@@ -11,10 +11,10 @@ import (
 // fingerprintSQL sums up all of a table's catalogue that decides what its rows
 // look like, which of them may be read, what names one, and whether their changes are in the stream. relfilenode changes with
 // every rewrite, which sends no rows. The xmins change where something was altered
-// and altered back: a table renamed, a partition detached, an enum's label, a place in the publication; so do the ids of
-// the entries that are for a whole schema (since 15), which all versions have in
-// pg_depend. A type made by a user is followed to what it is made of: the enum under
-// an array, a domain or a composite.
+// and altered back: a table renamed, a partition detached, an enum's label, the
+// publication; so do the ids of the publication's entries that are for a whole schema
+// (since 15), which all versions have in pg_depend. A type made by a user is followed
+// to what it is made of: the enum under an array, a domain or a composite.
 const fingerprintSQL = `
 WITH wanted AS (
 	SELECT w.s, w.n, c.oid

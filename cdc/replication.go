@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -19,6 +20,9 @@ const (
 	awaitPace = time.Millisecond
 	// defaultSilence is the bound on silence where wal_sender_timeout is off.
 	defaultSilence = 3 * time.Minute
+	// maxUntold is how much WAL PostgreSQL is let keep, in octets, because it has not
+	// been told yet that it may forget it: the next status can be far.
+	maxUntold = 4 << 20
 	// shutdownAsks is how many times within shutdownWindow a server asks for a
 	// status only when it shuts down. Otherwise it does so after half of
 	// wal_sender_timeout without one.
@@ -42,6 +46,7 @@ type replication struct {
 	lastHeard    time.Time
 	lastStatus   time.Time
 	lastAsked    time.Time
+	told         atomic.Uint64 // LSN acknowledged by the last status
 
 	asks      int // for a status, by the server, since asksSince
 	asksSince time.Time
@@ -117,7 +122,7 @@ func (r *replication) housekeep(ctx context.Context) error {
 	}
 	waiting := LSN(r.want.Load()) > r.handled
 	ask := waiting && now.Sub(r.lastAsked) >= awaitPace
-	due := now.Sub(r.lastStatus) >= r.interval
+	due := now.Sub(r.lastStatus) >= r.interval || r.untold()
 	if ask || due {
 		// An idle server answers nothing of itself, as long as it hears from us.
 		quiet := due && now.Sub(r.lastHeard) >= r.interval/2
@@ -133,18 +138,22 @@ func (r *replication) housekeep(ctx context.Context) error {
 		return fmt.Errorf("set read deadline: %w", err)
 	}
 	// An interrupt before the new deadline was set would be lost.
-	if ctx.Err() != nil || !waiting && LSN(r.want.Load()) > r.handled {
+	if ctx.Err() != nil || !waiting && LSN(r.want.Load()) > r.handled || r.untold() {
 		r.interrupt()
 	}
 	return nil
 }
 
+// untold reports whether much was acknowledged since the last status. Safe for
+// concurrent use.
+func (r *replication) untold() bool { return r.acknowledged.Load() >= r.told.Load()+maxUntold }
+
 func (r *replication) sendStatus(ask bool) error {
-	now := time.Now()
+	now, acknowledged := time.Now(), r.acknowledged.Load()
 	err := pglogrepl.SendStandbyStatusUpdate(context.Background(), r.conn, pglogrepl.StandbyStatusUpdate{
 		WALWritePosition: r.handled,
-		WALFlushPosition: LSN(r.acknowledged.Load()),
-		WALApplyPosition: LSN(r.acknowledged.Load()),
+		WALFlushPosition: LSN(acknowledged),
+		WALApplyPosition: LSN(acknowledged),
 		ClientTime:       now,
 		ReplyRequested:   ask,
 	})
@@ -152,6 +161,7 @@ func (r *replication) sendStatus(ask bool) error {
 		return fmt.Errorf("send status: %w", err)
 	}
 	r.lastStatus = now
+	r.told.Store(acknowledged)
 	if ask {
 		r.lastAsked = now
 	}
@@ -168,7 +178,7 @@ func (r *replication) awaitSpace(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if time.Since(r.lastStatus) >= r.interval {
+		if time.Since(r.lastStatus) >= r.interval || r.untold() {
 			if err := r.sendStatus(false); err != nil {
 				return err
 			}

@@ -68,6 +68,10 @@ func (c *Consumer) identify(ctx context.Context, conn *pgconn.PgConn) error {
 			ErrHistoryChanged, end, c.handled)
 	}
 	c.system, c.timeline = id.SystemID, id.Timeline
+	// Now, not once it streams: who takes the first of the feed asks which history it is of.
+	status := *c.status.Load()
+	status.SystemID, status.Timeline = c.system, c.timeline
+	c.status.Store(&status)
 	return nil
 }
 

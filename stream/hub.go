@@ -171,9 +171,9 @@ func (h *Hub) Run(ctx context.Context) error {
 		close(h.done)
 		h.group.Wait()
 	}()
-	schema, known, err := h.readSchema()
-	if err != nil {
-		return fmt.Errorf("load schema: %w", err)
+	schema, known := h.awaitSchema()
+	if schema == nil {
+		return ctx.Err()
 	}
 	for name, f := range known {
 		h.admitted[name] = f.Publication

@@ -222,17 +222,24 @@ func (h *Hub) reload(why string) {
 	if h.current != nil {
 		h.awaitVisible(h.current.XID)
 	}
+	if schema, prints := h.awaitSchema(); schema != nil {
+		h.take(schema, prints)
+	}
+}
+
+// awaitSchema reads the schema as often as it takes; nil when the hub ends.
+func (h *Hub) awaitSchema() (*Schema, fingerprints) {
 	for h.ctx.Err() == nil {
 		schema, prints, err := h.readSchema()
 		if err == nil {
-			h.take(schema, prints)
-			return
+			return schema, prints
 		}
 		if h.ctx.Err() == nil {
 			h.Log.Error("read schema", "error", err)
 		}
 		pause(h.ctx, time.Second)
 	}
+	return nil, nil
 }
 
 // visiblePatience bounds the wait for a commit to become visible: a synchronous

@@ -26,6 +26,9 @@ func (h *Hub) watchVisibility() {
 	})
 }
 
+// Unseen is how many commits no snapshot is known to see. Safe for concurrent use.
+func (h *Hub) Unseen() int { return int(h.pending.Load()) }
+
 // every calls fn at an interval until the hub ends.
 func (h *Hub) every(interval time.Duration, fn func()) {
 	t := time.NewTicker(interval)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"time"
@@ -17,11 +18,27 @@ import (
 	"github.com/walwire/walwire/stream"
 )
 
-// prepare waits for the database, makes it fit where the configuration says
-// manage, and refuses one that can't be served.
+// prepare makes the database fit, and refuses one that can't be served. It waits for
+// one that is not up yet, or goes down meanwhile.
 func (a *App) prepare(ctx context.Context, s *cdc.Snapshotter) error {
-	if err := a.awaitDatabase(ctx, s); err != nil {
-		return err
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := a.prepareOnce(ctx, s)
+		if err == nil || !comesBack(err) || ctx.Err() != nil {
+			return err
+		}
+		a.starting(fmt.Errorf("waiting for the database: %w", err))
+		a.log.Warn("waiting for the database", "error", err, "again_in", wait)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter) error {
+	if err := s.Pool().Ping(ctx); err != nil {
+		return fmt.Errorf("connect to the database: %w", err)
 	}
 	if a.cfg.Manage {
 		if err := a.manage(ctx, s); err != nil {
@@ -60,35 +77,19 @@ func (a *App) awaitJoined(ctx context.Context, s *cdc.Snapshotter) error {
 	return cdc.WaitAdded(ctx, s.Pool(), a.log, joining)
 }
 
-// awaitDatabase waits for a database that is not up yet. Anything but that is an error.
-func (a *App) awaitDatabase(ctx context.Context, s *cdc.Snapshotter) error {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := s.Pool().Ping(ctx)
-		if err == nil {
-			return nil
-		}
-		if !comesBack(err) {
-			return fmt.Errorf("connect to the database: %w", err)
-		}
-		a.starting(fmt.Errorf("waiting for the database: %w", err))
-		a.log.Warn("waiting for the database", "error", err, "again_in", wait)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-	}
-}
-
-// comesBack reports whether err is a database that is not there yet, rather than
+// comesBack reports whether err is a database that is not there now, rather than
 // one that refuses.
 func comesBack(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return pg.Code == "57P03" || pg.Code == "53300" // cannot_connect_now, too_many_connections
+		switch pg.Code {
+		case "57P01", "57P02", "57P03", "53300": // shut down, crashed, starting, too many connections
+			return true
+		}
+		return false
 	}
-	var netErr net.Error
-	return errors.As(err, &netErr)
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // manage sets up publication and replica identities with the second, more

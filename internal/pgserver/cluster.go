@@ -22,6 +22,7 @@ type cluster struct {
 	account  account
 	dir      directory
 	settings map[string]string
+	segment  int // of WAL, in MiB; 0: the default
 	log      *slog.Logger
 	password string
 	port     int
@@ -32,7 +33,7 @@ type cluster struct {
 
 // newCluster makes the cluster where there is none, and starts it.
 func newCluster(ctx context.Context, opts Options, bin binaries) (_ *cluster, err error) {
-	c := &cluster{bin: bin, settings: opts.settings(), log: opts.log()}
+	c := &cluster{bin: bin, settings: opts.settings(), segment: opts.WALSegmentMB, log: opts.log()}
 	if c.account, err = chooseAccount(); err != nil {
 		return nil, err
 	}
@@ -105,6 +106,9 @@ func (c *cluster) runInitdb(ctx context.Context, data string, extra []string) er
 	}, extra...)
 	if c.dir.temp {
 		command = append(command, "--no-sync")
+	}
+	if c.segment > 0 {
+		command = append(command, fmt.Sprintf("--wal-segsize=%d", c.segment))
 	}
 	p, err := c.guard(command).start()
 	if err != nil {

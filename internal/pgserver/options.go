@@ -15,6 +15,9 @@ type Options struct {
 	Settings map[string]string
 	// Log hears where the server came from and how it went. Nil: silence.
 	Log *slog.Logger
+	// WALSegmentMB is the size of a WAL segment of a new cluster, in MiB: a power of
+	// two. Zero: PostgreSQL's 16.
+	WALSegmentMB int
 	// Port is the TCP port on 127.0.0.1. Zero: a free one.
 	Port int
 }

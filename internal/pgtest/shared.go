@@ -94,9 +94,15 @@ func Version(tb testing.TB) int {
 // log is shown if the test failed.
 func New(tb testing.TB, settings map[string]string) *pgserver.Server {
 	tb.Helper()
+	return Start(tb, pgserver.Options{Settings: settings})
+}
+
+// Start is New with all options.
+func Start(tb testing.TB, opts pgserver.Options) *pgserver.Server {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
-	s, err := pgserver.Start(ctx, pgserver.Options{Settings: settings})
+	s, err := pgserver.Start(ctx, opts)
 	if err != nil {
 		tb.Fatalf("start a PostgreSQL of the test's own: %v", err)
 	}

@@ -1,0 +1,40 @@
+package faults_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"testing"
+
+	"github.com/walwire/walwire/internal/app"
+	"github.com/walwire/walwire/internal/pgtest"
+	"github.com/walwire/walwire/mapping"
+)
+
+// envServe makes the test binary a server of the configuration that it names.
+const envServe = "WALWIRE_FAULTS_SERVE"
+
+func TestMain(m *testing.M) {
+	if config := os.Getenv(envServe); config != "" {
+		if err := serve(config); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	pgtest.Main(m)
+}
+
+// serve is what `walwire serve` does, until the process is killed.
+func serve(config string) error {
+	cfg, err := mapping.Load(config, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	a, err := app.New(cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if err != nil {
+		return err
+	}
+	return a.Run(context.Background())
+}

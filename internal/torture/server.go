@@ -1,0 +1,206 @@
+package torture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// server keeps walwire running as a process of its own, as an init system
+// would: it is started again when it ends. Safe for concurrent use.
+type server struct {
+	binary, dir, listen string
+	databaseURL         string
+	config              func() string
+	ended               func(err error, log string) // by itself, and not because it was asked to
+
+	mu      sync.Mutex // protects following
+	cmd     *exec.Cmd
+	done    chan struct{} // closed when cmd has ended
+	asked   bool          // to end
+	held    bool          // not to be started
+	starts  int
+	now     map[string]float64 // metrics of this process
+	earlier map[string]float64 // of those before
+}
+
+// buildServer compiles the command.
+func buildServer(ctx context.Context, root, dir string) (binary string, err error) {
+	binary = filepath.Join(dir, "walwire")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/walwire")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build walwire: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// run keeps the process up until ctx ends, and ends it then.
+func (s *server) run(ctx context.Context) error {
+	s.now, s.earlier = make(map[string]float64), make(map[string]float64)
+	for {
+		done, err := s.startUnlessHeld()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			s.stop(syscall.SIGTERM)
+			return nil
+		case <-done:
+		case <-time.After(300 * time.Millisecond):
+			s.scrape(ctx)
+		}
+	}
+}
+
+// startUnlessHeld gives what is closed at the end of the process, nil where
+// there is none.
+func (s *server) startUnlessHeld() (done chan struct{}, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd != nil {
+		return s.done, nil
+	}
+	if s.held {
+		return nil, nil
+	}
+	config := filepath.Join(s.dir, "walwire.yaml")
+	if err := os.WriteFile(config, []byte(s.config()), 0o600); err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }() // the process has its own
+	cmd := exec.Command(s.binary, "serve", "--config", config)
+	cmd.Env = append(os.Environ(), "WALWIRE_DATABASE_URL="+s.databaseURL)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start walwire: %w", err)
+	}
+	done = make(chan struct{})
+	s.cmd, s.done, s.asked = cmd, done, false
+	s.starts++
+	go func() {
+		err := cmd.Wait()
+		s.mu.Lock()
+		asked := s.asked
+		s.cmd = nil
+		for name, v := range s.now {
+			s.earlier[name] += v
+		}
+		clear(s.now)
+		s.mu.Unlock()
+		if !asked {
+			s.ended(err, s.tail())
+			time.Sleep(200 * time.Millisecond)
+		}
+		close(done)
+	}()
+	return done, nil
+}
+
+func (s *server) logFile() string { return filepath.Join(s.dir, "walwire.log") }
+
+// tail is the end of the log.
+func (s *server) tail() string {
+	text, _ := os.ReadFile(s.logFile())
+	return string(text[max(0, len(text)-1500):])
+}
+
+// stop ends the process by a signal, and at last by SIGKILL, and waits.
+func (s *server) stop(sig syscall.Signal) {
+	s.mu.Lock()
+	cmd, done := s.cmd, s.done
+	if cmd != nil {
+		s.asked = true
+		_ = cmd.Process.Signal(sig)
+	}
+	s.mu.Unlock()
+	if cmd == nil {
+		return
+	}
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		_ = cmd.Process.Kill()
+		<-done
+	}
+}
+
+// hold keeps it down after a signal until release.
+func (s *server) hold(sig syscall.Signal) {
+	s.mu.Lock()
+	s.held = true
+	s.mu.Unlock()
+	s.stop(sig)
+}
+
+func (s *server) release() {
+	s.mu.Lock()
+	s.held = false
+	s.mu.Unlock()
+}
+
+// ready asks whether it serves.
+func (s *server) ready(ctx context.Context) bool {
+	_, err := s.get(ctx, "/readyz")
+	return err == nil
+}
+
+func (s *server) get(ctx context.Context, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.listen+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = errors.New(answer.Status)
+	}
+	return body, err
+}
+
+// scrape keeps the counters as they were last seen: a killed process can't be asked.
+func (s *server) scrape(ctx context.Context) {
+	body, err := s.get(ctx, "/metrics")
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for line := range strings.Lines(string(body)) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if !ok || !strings.HasPrefix(name, "walwire_") {
+			continue
+		}
+		if v, err := strconv.ParseFloat(value, 64); err == nil && s.cmd != nil {
+			s.now[name] = v
+		}
+	}
+}
+
+// metric is a counter's sum over all processes.
+func (s *server) metric(name string) float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now[name] + s.earlier[name]
+}
