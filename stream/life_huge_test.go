@@ -102,7 +102,7 @@ func TestLifeHuge(t *testing.T) {
 func waitLong(t *testing.T, l *life, c interface{ WaitFor(lsn string) }) {
 	t.Helper()
 	lsn := l.LSN()
-	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(20 * time.Minute); time.Now().Before(deadline); {
 		status, answer := call(t, "POST", l.URL()+"/v1/wait", l.Owner("2"), `{"lsn":"`+lsn+`","timeout_ms":15000}`)
 		if status == 200 {
 			c.WaitFor(lsn)
@@ -112,5 +112,5 @@ func waitLong(t *testing.T, l *life, c interface{ WaitFor(lsn string) }) {
 			t.Fatalf("wait: HTTP %d %v", status, answer)
 		}
 	}
-	t.Fatal("the server has not come to the end of the transaction in five minutes")
+	t.Fatal("the server has not come to the end of the transaction in twenty minutes")
 }

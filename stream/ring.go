@@ -60,7 +60,7 @@ func (r *ring) append(tx *cdc.Transaction) {
 	r.bytes += tx.Bytes
 	r.changes += len(tx.Changes)
 	if tx.Sent != 0 {
-		r.ahead = postgresEpoch.Add(time.Duration(tx.Sent) * time.Microsecond).Sub(time.Now())
+		r.ahead = time.Until(postgresEpoch.Add(time.Duration(tx.Sent) * time.Microsecond))
 	}
 }
 
