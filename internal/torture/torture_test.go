@@ -25,9 +25,6 @@ func TestMain(m *testing.M) {
 // TestTorture writes, breaks things, and holds every state that every client
 // showed against PostgreSQL. See the package's documentation.
 func TestTorture(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs for long")
-	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	binary := options.Binary
 	if binary == "" {

@@ -1,0 +1,150 @@
+package stream
+
+import (
+	"maps"
+	"time"
+
+	"github.com/walwire/walwire/cdc"
+)
+
+// reload reads the schema until it succeeds: without it the stream can't be
+// understood, and nothing may be skipped.
+func (h *Hub) reload(why string) {
+	h.Log.Info("reading the schema again", "because", why)
+	if h.current != nil {
+		h.awaitVisible(h.current.XID)
+	}
+	if schema, prints := h.awaitSchema(); schema != nil {
+		h.take(schema, prints)
+	}
+}
+
+// awaitSchema reads the schema as often as it takes; nil when the hub ends.
+func (h *Hub) awaitSchema() (*Schema, fingerprints) {
+	for h.ctx.Err() == nil {
+		schema, prints, err := h.readSchema()
+		if err == nil {
+			return schema, prints
+		}
+		if h.ctx.Err() == nil {
+			h.Log.Error("read schema", "error", err)
+		}
+		pause(h.ctx, time.Second)
+	}
+	return nil, nil
+}
+
+// visiblePatience bounds the wait for a commit to become visible: a synchronous
+// standby may be away.
+const visiblePatience = 2 * time.Second
+
+// awaitVisible waits until queries see the transaction. A commit can be read from
+// the WAL before, and a catalogue read then would be that from before it.
+func (h *Hub) awaitVisible(xid uint32) {
+	for begun := time.Now(); h.ctx.Err() == nil && time.Since(begun) < visiblePatience; pause(h.ctx, time.Millisecond) {
+		if snap, err := h.Snapshotter.Visible(h.ctx); err == nil && snap.Sees(xid) {
+			return
+		}
+	}
+}
+
+// adopt puts a schema in force. Tables whose columns differ get a new shape,
+// and every view of them is begun anew; those of other tables are read again where
+// changed says so.
+func (h *Hub) adopt(schema *Schema, changed func(*shape) bool) {
+	old := h.shapes
+	h.shapes = make(map[string]*shape)
+	h.relations = make(map[uint32]*shape)
+	clear(h.bindings)
+	for name, t := range schema.Tables {
+		m, ok := schema.Mapping.Table(name)
+		if !ok {
+			continue
+		}
+		s := newShape(m, t)
+		if before := old[name]; before != nil && before.same(s) {
+			s = before
+		}
+		h.shapes[name] = s
+		for _, leaf := range t.Leaves {
+			h.relations[leaf.OID] = s
+		}
+	}
+	for name := range h.broken {
+		if _, still := schema.Broken[name]; !still && h.shapes[name] != old[name] {
+			delete(h.broken, name)
+		}
+	}
+	for name, err := range schema.Broken {
+		h.broken[name] = errorf(CodeFailedPrecondition, "table %s can't be served now: %s", name, err)
+		h.Log.Error("a table can't be served", "table", name, "error", err)
+	}
+	h.schema.Store(schema)
+	var reread []*shape
+	for name, s := range h.shapes {
+		if s == old[name] && !changed(s) {
+			continue
+		}
+		if s == old[name] {
+			reread = append(reread, s)
+		}
+		if leaf, ok := newShape(s.mapping, schema.Tables[name]).unidentified(); ok {
+			h.Log.Warn("the replica identity leaves out the key or the company: changes go to every company, and cost more",
+				"table", name, "of", leaf.String(), "mend", "ALTER TABLE "+leaf.String()+" REPLICA IDENTITY FULL")
+		}
+	}
+	h.tell(!maps.Equal(old, h.shapes), reread)
+}
+
+// quarantine stops serving a table: a change of it could not be read.
+func (h *Hub) quarantine(s *shape, cause error) {
+	name := s.mapping.Name
+	if h.broken[name] != nil {
+		return
+	}
+	h.Metrics.Quarantined.Inc()
+	h.Log.Error("a change can't be decoded: the table is quarantined until walwire is restarted", "table", name, "error", cause)
+	h.broken[name] = errorf(CodeFailedPrecondition, "table %s is quarantined: a change of it could not be decoded", name)
+	h.tell(false, nil)
+}
+
+// tell gives every company the shapes in force, with its log as they read it where
+// they have changed, and the shapes whose views are to be read again.
+func (h *Hub) tell(changed bool, reread []*shape) {
+	served := h.tables()
+	h.served.Store(served)
+	for _, c := range h.companies {
+		h.deliver(c)
+		var log, unseen []companyTx
+		if changed {
+			log, unseen = h.logOf(c)
+		}
+		c.inbox.push(message{do: func() {
+			if changed {
+				c.recent, c.unseen = log, unseen
+				c.trim(c.floor)
+			}
+			c.adopt(served, reread)
+		}}, 0)
+	}
+}
+
+// tables is an immutable copy of what is served.
+func (h *Hub) tables() *tables {
+	t := &tables{shapes: make(map[string]*shape, len(h.shapes)), broken: make(map[string]*Error, len(h.broken)), marks: h.marks}
+	for name, s := range h.shapes {
+		t.shapes[name] = s
+	}
+	for name, err := range h.broken {
+		t.broken[name] = err
+	}
+	return t
+}
+
+// tables is what a company serves: the shapes, and the tables that can't be
+// served with what a client is told.
+type tables struct {
+	shapes map[string]*shape
+	broken map[string]*Error
+	marks  map[cdc.TableName]string // see Hub.marks; immutable
+}
