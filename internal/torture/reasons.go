@@ -6,7 +6,7 @@ import (
 )
 
 // retention is the configuration's retention.age, from which the log may not reach back.
-const retention = 6 * time.Second
+const retention = 12 * time.Second
 
 // chronicle remembers when something last happened that may cost a client its
 // place in the log. Safe for concurrent use.
