@@ -55,7 +55,7 @@ func TestNetworkToPostgres(t *testing.T) {
 	way.remove()
 	begun = time.Now()
 	f.reach(s.LSN())
-	if late.errors != nil && len(late.errors) > 0 {
+	if len(late.errors) > 0 {
 		t.Errorf("queries opened in the silence: %v", late.errors)
 	}
 	t.Logf("everybody up to date %s after the way was mended", time.Since(begun).Round(10*time.Millisecond))
