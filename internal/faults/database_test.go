@@ -164,8 +164,12 @@ func awaitHanging(t *testing.T, s *apptest.Server) {
 	t.Helper()
 	go func() {
 		conn, err := pgx.Connect(t.Context(), s.AdminURL)
-		for err == nil {
+		for begun := time.Now(); err == nil && time.Since(begun) < time.Second; { // the last one takes longer
+			begun = time.Now()
 			_, err = conn.Exec(t.Context(), `INSERT INTO elsewhere (note) VALUES ('probe')`)
+		}
+		if conn != nil {
+			_ = conn.Close(context.Background())
 		}
 	}()
 	await(t, "a commit to wait for the standby", func() bool { return waitingCommits(s) == 1 })
