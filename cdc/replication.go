@@ -213,8 +213,8 @@ func (r *replication) skippedPublication(m *pgproto3.NoticeResponse) error {
 	if m.Code != "55000" || m.Routine != "LoadPublications" {
 		return nil
 	}
-	return explainSlot(&pgconn.PgError{Severity: m.Severity, Code: "42704", // as up to 17
-		Message: fmt.Sprintf("publication %q does not exist", r.opts.Publication)})
+	return &StreamError{r.tx, explainSlot(&pgconn.PgError{Severity: m.Severity, Code: "42704", // as up to 17
+		Message: fmt.Sprintf("publication %q does not exist", r.opts.Publication)})}
 }
 
 // copyData handles one message of the streaming replication protocol:
