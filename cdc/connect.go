@@ -35,6 +35,12 @@ func connectConfig(url string) (*pgconn.Config, error) {
 	for _, s := range pgvalue.Settings() {
 		cfg.RuntimeParams[s.Name] = s.Value
 	}
+	// Of several hosts the primary counts: a pool would keep what it has to a standby.
+	for _, other := range cfg.Fallbacks { // of one host there is one without TLS
+		if cfg.ValidateConnect == nil && (other.Host != cfg.Host || other.Port != cfg.Port) {
+			cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+		}
+	}
 	// Row-level security would silently cut a snapshot, while the stream carries
 	// every row: off means that such a SELECT is refused.
 	cfg.RuntimeParams["row_security"] = "off"

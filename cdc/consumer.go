@@ -23,6 +23,9 @@ type ConsumerOptions struct {
 	MaxTransactionBytes int
 	// MaxBackoff bounds the wait between two connections. Zero means 10 s.
 	MaxBackoff time.Duration
+	// MinSilence is the least time after which a connection is dead on which nothing
+	// comes; twice wal_sender_timeout where that is more. Zero means 30 s.
+	MinSilence time.Duration
 	// RecreateLostSlot lets the consumer make a lost slot anew, or go on with one that
 	// another program moved, and hand over a Gap. Otherwise it ends with ErrSlotLost.
 	RecreateLostSlot bool
@@ -62,9 +65,10 @@ type Consumer struct {
 	status       atomic.Pointer[Status]
 
 	// What follows belongs to Run's goroutine.
-	handled  LSN  // zero until the stream has first begun
-	gap      *Gap // to be handed over when it begins again; nil: none
-	version  int  // server_version_num
+	handled  LSN        // zero until the stream has first begun
+	last     txIdentity // of the last transaction handed over since it began; zero: none
+	gap      *Gap       // to be handed over when it begins again; nil: none
+	version  int        // server_version_num
 	system   string
 	timeline int32
 	arena    *txArena
@@ -83,7 +87,10 @@ func NewConsumer(opts ConsumerOptions, feed *Feed) *Consumer {
 	if opts.MaxBackoff == 0 {
 		opts.MaxBackoff = 10 * time.Second
 	}
-	c := &Consumer{opts: opts, feed: feed, arena: newTxArena(), answerTimeout: 30 * time.Second, minSilence: 30 * time.Second}
+	if opts.MinSilence == 0 {
+		opts.MinSilence = 30 * time.Second
+	}
+	c := &Consumer{opts: opts, feed: feed, arena: newTxArena(), answerTimeout: 30 * time.Second, minSilence: opts.MinSilence}
 	c.status.Store(&Status{Err: errors.New("not connected yet")})
 	return c
 }

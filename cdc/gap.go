@@ -42,7 +42,7 @@ func (c *Consumer) begin(ctx context.Context, side *pgconn.PgConn, from LSN) err
 			return fmt.Errorf("read a transaction id: %w", err)
 		}
 	}
-	c.gap = nil
+	c.gap, c.last = nil, txIdentity{}
 	c.reach(from)
 	c.Acknowledge(from)
 	c.floor.Store(uint64(from))

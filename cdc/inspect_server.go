@@ -72,7 +72,7 @@ func (in *inspection) standby(context.Context) ([]Finding, error) {
 		return nil, nil
 	}
 	return setting(SeverityFatal, CodeStandby, in.server.Database, "", "Let database_url name the primary.",
-		"the server is a standby: its snapshots can't be joined exactly to the WAL"), nil
+		"the server is a standby, whose snapshots can't be joined exactly to the WAL: database_url must name the primary"), nil
 }
 
 func (in *inspection) walLevel(context.Context) ([]Finding, error) {

@@ -39,6 +39,9 @@ type replication struct {
 	silence  time.Duration // longer than this without a byte is a dead connection
 
 	assembly
+	// expect is the transaction that has to come first, since it was the last before:
+	// otherwise this is another history. Zero: none has to.
+	expect   txIdentity
 	messages uint64
 	// messagesSeen is messages when the clock was last looked at: housekeeping
 	// sees from it that the server spoke, without a clock read per message.
@@ -228,7 +231,7 @@ func (r *replication) copyData(data []byte) error {
 		}
 		if done != nil {
 			done.Sent = int64(binary.BigEndian.Uint64(data[17:]))
-			r.handle(done)
+			return r.handle(done)
 		}
 	case len(data) == 18 && data[0] == pglogrepl.PrimaryKeepaliveMessageByteID:
 		return r.keepalive(LSN(binary.BigEndian.Uint64(data[1:])), data[17] == 1)
@@ -238,14 +241,42 @@ func (r *replication) copyData(data []byte) error {
 	return nil
 }
 
-func (r *replication) handle(tx *Transaction) {
+func (r *replication) handle(tx *Transaction) error {
+	if is := identityOf(tx); r.expect != (txIdentity{}) {
+		if is != r.expect {
+			return r.otherHistory(fmt.Sprintf("transaction %d at %s", tx.XID, tx.Commit))
+		}
+		r.expect = txIdentity{}
+		return nil // handed over before
+	} else {
+		r.last = is
+	}
 	r.reach(tx.End)
 	r.feed.append(tx)
+	return nil
+}
+
+// txIdentity tells a transaction from every other, also from those of another history
+// at the same position.
+type txIdentity struct {
+	commit, end LSN
+	xid         uint32
+	time        int64
+}
+
+func identityOf(tx *Transaction) txIdentity { return txIdentity{tx.Commit, tx.End, tx.XID, tx.Time} }
+
+func (r *replication) otherHistory(found string) error {
+	return fmt.Errorf("%w: where transaction %d was read at %s, the server has %s: an earlier state was put back; "+startAgain,
+		ErrHistoryChanged, r.expect.xid, r.expect.commit, found)
 }
 
 // keepalive moves Progress when no transaction is half read. The position can
 // lie below what was handled: the maximum counts.
 func (r *replication) keepalive(end LSN, reply bool) error {
+	if r.expect != (txIdentity{}) && end >= r.expect.end {
+		return r.otherHistory("none")
+	}
 	if r.assembly.tx == nil && end > r.handled {
 		r.reach(end)
 		r.feed.progress(end)

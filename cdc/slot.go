@@ -173,14 +173,19 @@ func (c *Consumer) logOpenTransactions(ctx context.Context, conn *pgconn.PgConn)
 	}
 }
 
-// start begins streaming at the handled position, at first at the slot's. The
+// start begins streaming at the last transaction handed over, so that it shows
+// whether this is still the same history, at first at the slot's position. The
 // server moves a start below confirmed_flush forward without a word, so that is
 // looked up while the slot is ours: what lies between was acknowledged by somebody
 // else, or it is another slot.
 func (c *Consumer) start(ctx context.Context, conn *pgconn.PgConn) (*replication, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.answerTimeout)
 	defer cancel()
-	err := pglogrepl.StartReplication(ctx, conn, quoteIdent(c.opts.Slot), c.handled, pglogrepl.StartReplicationOptions{
+	from := c.handled
+	if c.last != (txIdentity{}) {
+		from = c.last.commit
+	}
+	err := pglogrepl.StartReplication(ctx, conn, quoteIdent(c.opts.Slot), from, pglogrepl.StartReplicationOptions{
 		PluginArgs: []string{"proto_version '1'", "publication_names " + quoteLiteral(quoteIdent(c.opts.Publication)), "messages 'true'"},
 	})
 	if err != nil {
@@ -214,7 +219,11 @@ func (c *Consumer) start(ctx context.Context, conn *pgconn.PgConn) (*replication
 	if err != nil {
 		return nil, err
 	}
-	return newReplication(c, conn, timeout), nil
+	r := newReplication(c, conn, timeout)
+	if slot.confirmed <= c.last.commit {
+		r.expect = c.last
+	}
+	return r, nil
 }
 
 func senderTimeout(ctx context.Context, conn *pgconn.PgConn) (time.Duration, error) {

@@ -22,6 +22,10 @@ type SnapshotterOptions struct {
 	// LockTimeout bounds the wait for a table that an ALTER holds, which takes up a
 	// connection: who wants the snapshot tries again. Zero means 250 ms.
 	LockTimeout time.Duration
+	// Margin is how much longer than PostgreSQL's own timeout an answer may take. A
+	// connection that has gone silent never says that a statement was given up. Zero
+	// means 10 s.
+	Margin time.Duration
 }
 
 // Snapshotter reads tables so that the rows can be joined exactly to the stream.
@@ -68,6 +72,9 @@ func NewSnapshotter(ctx context.Context, opts SnapshotterOptions) (*Snapshotter,
 	if opts.LockTimeout == 0 {
 		opts.LockTimeout = 250 * time.Millisecond
 	}
+	if opts.Margin == 0 {
+		opts.Margin = 10 * time.Second
+	}
 	conn, err := connectConfig(opts.DatabaseURL)
 	if err != nil {
 		return nil, err
@@ -78,6 +85,7 @@ func NewSnapshotter(ctx context.Context, opts SnapshotterOptions) (*Snapshotter,
 	}
 	cfg.ConnConfig.Config.RuntimeParams = conn.RuntimeParams
 	cfg.ConnConfig.Config.ConnectTimeout = conn.ConnectTimeout
+	cfg.ConnConfig.Config.ValidateConnect = conn.ValidateConnect
 	cfg.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(opts.StatementTimeout.Milliseconds())
 	cfg.ConnConfig.RuntimeParams["lock_timeout"] = fmt.Sprint(opts.LockTimeout.Milliseconds())
 	s := &Snapshotter{opts: opts}
@@ -96,6 +104,11 @@ func NewSnapshotter(ctx context.Context, opts SnapshotterOptions) (*Snapshotter,
 
 // Pool gives the connections to whoever reads the catalogue.
 func (s *Snapshotter) Pool() *pgxpool.Pool { return s.urgent }
+
+// Bound ends what is asked by Pool when no answer can be hoped for any more.
+func (s *Snapshotter) Bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.opts.StatementTimeout+s.opts.Margin)
+}
 
 // Close waits for running snapshots and closes the connections.
 func (s *Snapshotter) Close() {
@@ -131,7 +144,9 @@ func (s *Snapshotter) Read(ctx context.Context, q Select) (Snapshot, error) {
 	if q.Unwanted != nil && q.Unwanted() {
 		return Snapshot{}, ErrUnwanted
 	}
-	snap, flushed, err := s.read(ctx, conn.Conn().PgConn(), q)
+	bounded, cancel := context.WithTimeout(ctx, s.opts.LockTimeout+s.opts.StatementTimeout+s.opts.Margin)
+	defer cancel()
+	snap, flushed, err := s.read(bounded, conn.Conn().PgConn(), q)
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("snapshot of %s: %w", q.Table, err)
 	}
@@ -262,6 +277,8 @@ func textArgs(args []string) [][]byte {
 func (s *Snapshotter) Visible(ctx context.Context) (Snapshot, error) {
 	var text, insert, flush string
 	var standby bool
+	ctx, cancel := s.Bound(ctx)
+	defer cancel()
 	if err := s.urgent.QueryRow(ctx, positionSQL).Scan(&text, &insert, &flush, &standby); err != nil {
 		return Snapshot{}, fmt.Errorf("read snapshot: %w", err)
 	}
@@ -276,6 +293,8 @@ func (s *Snapshotter) Visible(ctx context.Context) (Snapshot, error) {
 // Heartbeat writes a logical message, so that the WAL is flushed up to now and
 // the slot has something to move past.
 func (s *Snapshotter) Heartbeat(ctx context.Context) error {
+	ctx, cancel := s.Bound(ctx)
+	defer cancel()
 	conn, err := s.urgent.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("heartbeat: %w", err)

@@ -15,6 +15,8 @@ func (h *Hub) fingerprints(ctx context.Context) (fingerprints, error) {
 	if h.Fingerprints == nil {
 		return nil, nil
 	}
+	ctx, cancel := h.Snapshotter.Bound(ctx)
+	defer cancel()
 	return h.Fingerprints(ctx)
 }
 

@@ -40,7 +40,7 @@ type company struct {
 	unseen      []companyTx // commits that the next snapshot may not see
 	recent      []companyTx // recent commits, all above floor
 	floor       cdc.LSN
-	last        commit  // the latest; without an xid: none between its end and position
+	last        commit  // the latest in the log up to position, of whichever company
 	after       uint64  // snapshots must have left transaction ids up to here behind
 	windows     []*view // touched by the commit being applied
 	dirty       []*view // with ops that are not published yet
@@ -85,10 +85,7 @@ func newCompany(h *Hub, id string) *company {
 	}
 	c.scratch.at = make(map[string]int)
 	c.recent, c.unseen = h.logOf(c)
-	c.floor, c.last, c.after = h.ring.floor, commit{end: h.ring.floor}, h.after
-	if n := len(c.recent); n > 0 {
-		c.last = commitOf(c.recent[n-1].tx)
-	}
+	c.floor, c.last, c.after = h.ring.floor, h.here().last, h.after
 	c.published, c.at = c.position, cursor{c.position, c.last}
 	return c
 }
@@ -226,9 +223,9 @@ func (c *company) publish() {
 
 // reached moves the position to what the hub has routed; everything routed is
 // already applied.
-func (c *company) reached(position cdc.LSN) {
-	if position > c.position {
-		c.position, c.time = position, 0
+func (c *company) reached(at cursor) {
+	if at.position > c.position {
+		c.position, c.time, c.last = at.position, 0, at.last
 	}
 }
 
@@ -252,10 +249,6 @@ func (c *company) trim(floor cdc.LSN) {
 
 // restart reads every view again: changes were dropped.
 func (c *company) restart() {
-	c.last = commit{end: c.floor}
-	if n := len(c.recent); n > 0 {
-		c.last = commitOf(c.recent[n-1].tx)
-	}
 	for _, t := range c.tables {
 		c.rereadAll(t)
 	}

@@ -13,16 +13,17 @@ import (
 	"github.com/walwire/walwire/cdc"
 )
 
-// cursor is where a client is: a position, and the last commit of its company up to
-// there. That names the history that the position belongs to: a slot has no
-// identity, and a server put back from a backup keeps the one it had.
+// cursor is where a client is: a position, and the last commit in the log up to
+// there, of whichever company. That names the history that the position belongs to: a
+// slot has no identity, and a server put back from a backup keeps the one it had. An
+// idle database gets heartbeats, so that there is such a commit.
 type cursor struct {
 	position cdc.LSN
 	last     commit
 }
 
-// commit identifies a commit. Without an xid it is none: there was no commit between
-// end and the cursor's position.
+// commit identifies a commit. Without an xid it is none: nothing can be gone on from
+// such a cursor.
 type commit struct {
 	end  cdc.LSN
 	xid  uint32

@@ -205,10 +205,6 @@ func (s *session) subscribe(r *request) {
 	s.company.call(func() { s.company.subscribe(sub) })
 }
 
-// resumePatience bounds the wait for a position that a client has seen and this
-// server has not: it has just taken over, or rebuilds its log.
-const resumePatience = 15 * time.Second
-
 // resumption reads what a client says it has, and waits until the company has come
 // to there; nil where it can't be gone on from.
 func (s *session) resumption(text, token string) *resumption {
@@ -217,19 +213,22 @@ func (s *session) resumption(text, token string) *resumption {
 		return nil
 	}
 	at, ok := hub.sealer.open(*hub.epoch.Load(), s.company.id, text)
-	if !ok || !s.reach(at.position) {
+	if !ok || !s.reach(at.position) || !hub.knows(at) {
 		return nil
 	}
 	return &resumption{cursor: at, token: token}
 }
 
 // reach waits until the company has come to a position; false when that takes too
-// long.
+// long. All that a connection resumes waits no longer together: its queries have one
+// cursor, and what a server never reaches it would wait for again and again.
 func (s *session) reach(position cdc.LSN) bool {
-	hub := s.server.hub
+	hub, begun := s.server.hub, time.Now()
 	reached := make(chan struct{})
-	hub.awaitCompany(s.company, position, resumePatience, s.gone, func() { close(reached) })
-	late := time.NewTimer(resumePatience)
+	patience := max(s.server.options.ResumePatience-s.waited, time.Millisecond)
+	defer func() { s.waited += time.Since(begun) }()
+	hub.awaitCompany(s.company, position, patience, s.gone, func() { close(reached) })
+	late := time.NewTimer(patience)
 	defer late.Stop()
 	select {
 	case <-reached:
@@ -363,10 +362,11 @@ func (h *Hub) awaitCompany(c *company, lsn cdc.LSN, patience time.Duration, gone
 
 // awaitCompanyHere is awaitCompany in the hub's goroutine.
 func (h *Hub) awaitCompanyHere(c *company, lsn cdc.LSN, patience time.Duration, gone func() bool, fn func()) {
-	h.await(lsn, patience, gone, func(position cdc.LSN) {
+	h.await(lsn, patience, gone, func(cdc.LSN) {
 		h.deliver(c)
+		here := h.here()
 		c.inbox.push(message{do: func() {
-			c.reached(position)
+			c.reached(here)
 			c.publish()
 			fn()
 		}}, 0)

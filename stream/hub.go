@@ -98,6 +98,7 @@ type Hub struct {
 	visited    atomic.Uint64                // position, for readers elsewhere
 	lag        atomic.Int64                 // how far behind its writers the stream is, in microseconds
 	pending    atomic.Int64                 // len(unseen), for readers elsewhere
+	anchored   atomic.Bool                  // see Anchored
 	beating    bool                         // a heartbeat is under way
 	lastBeat   time.Time
 	nearest    cdc.LSN   // no waiter waits for less
@@ -340,7 +341,15 @@ func (h *Hub) nudge() {
 			w.beat, beat = now, true
 		}
 	}
-	if !beat {
+	if beat {
+		h.beat()
+	}
+}
+
+// beat writes a heartbeat unless one has just been written.
+func (h *Hub) beat() {
+	now := time.Now()
+	if h.beating || now.Sub(h.lastBeat) < beatPause {
 		return
 	}
 	h.beating, h.lastBeat = true, now

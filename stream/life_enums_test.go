@@ -11,8 +11,9 @@ import (
 const moodsSchema = `
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 CREATE DOMAIN temper AS mood CHECK (VALUE IS NOT NULL);
+CREATE TYPE tone AS ENUM ('high'); -- in an array only
 CREATE TYPE pair AS (a mood, n int);
-CREATE TABLE moods (id int PRIMARY KEY, company int NOT NULL, m mood NOT NULL, ms mood[] NOT NULL, d temper, p pair);
+CREATE TABLE moods (id int PRIMARY KEY, company int NOT NULL, m mood NOT NULL, ms mood[] NOT NULL, d temper, p pair, tones tone[] NOT NULL DEFAULT '{}');
 ALTER TABLE moods REPLICA IDENTITY FULL;
 CREATE PUBLICATION walwire FOR TABLE moods;
 INSERT INTO moods SELECT g, 1, (ARRAY['sad', 'ok', 'happy'])[1 + g % 3]::mood, ARRAY['ok', 'sad']::mood[], 'ok', ROW('ok', 1)::pair FROM generate_series(1, 20) g;`
@@ -49,11 +50,16 @@ func TestLifeEnums(t *testing.T) {
 	l.silent(`ALTER TYPE pair ADD ATTRIBUTE more text`)
 	l.step(`UPDATE moods SET p = ROW('happy', 3, 'x') WHERE id = 3`)
 
+	l.step(`ALTER TYPE tone ADD VALUE 'low'`, `UPDATE moods SET tones = '{low,high}' WHERE id = 2`)
+
 	c := l.Connect(l.Owner("1")) // the new labels are known to filters, also in arrays
 	for i, where := range []string{`["m","==","navy"]`, `["ms","array-contains","awful"]`} {
 		if q := c.Open(i+1, `{"table":"moods","where":[`+where+`]}`); q.Err != nil {
 			t.Errorf("%s: %s", where, q.Err)
 		}
+	}
+	if q := openAgain(c, 9, `{"table":"moods","where":[["tones","array-contains","low"]]}`); len(q.Rows) != 1 {
+		t.Errorf("%d rows have the new label", len(q.Rows))
 	}
 }
 

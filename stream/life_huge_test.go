@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/walwire/walwire/internal/app"
+	"github.com/walwire/walwire/mapping"
 )
 
 // hugeRows is how many rows the huge transaction has; WALWIRE_HUGE_ROWS says otherwise.
@@ -62,6 +63,9 @@ func TestLifeHuge(t *testing.T) {
 	rows := hugeRows(t)
 	o := lifeOptions(tasksSchema, tasksConfig, "tasks", "calm")
 	o.Tuning = app.Tuning{MaxTransactionBytes: 8 << 20, CatalogInterval: lookOften}
+	o.Edit = func(c *mapping.Config) { // longer than it takes to read it
+		c.Retention.Age, c.Retention.WAL = time.Hour, 64<<30
+	}
 	queries := []lifeQuery{
 		{"owner", `{"table":"tasks","where":[["note","==","few"]]}`, []string{"id", "v"}, `SELECT id || '|' || v FROM tasks WHERE company = 1 AND note = 'few'`},
 		{"owner", `{"table":"tasks","columns":["v"],"orderBy":[["v","desc"]],"limit":20}`, []string{"id", "v"},

@@ -35,12 +35,12 @@ func startLots(t *testing.T) *life {
 // Partitions come, go and are emptied, and rows move between them.
 func TestLifePartitions(t *testing.T) {
 	l := startLots(t)
-	l.step(`UPDATE lots SET region = CASE region WHEN 'a' THEN 'b' ELSE 'a' END WHERE id % 2 = 1`, `UPDATE lots SET region = 'a', v = v + 1 WHERE region = 'b' AND id < 10`+writeLots)
+	l.step(`UPDATE lots SET region = CASE region WHEN 'a' THEN 'b' ELSE 'a' END WHERE id % 4 < 2`, `UPDATE lots SET region = 'a', v = v + 1 WHERE region = 'b' AND id < 10`+writeLots)
 	l.step(`TRUNCATE lots_a`)
 	l.step(`BEGIN; INSERT INTO lots VALUES (70, 1, 'a', 7); TRUNCATE lots_b; INSERT INTO lots VALUES (71, 1, 'b', 8), (72, 1, 'a', 9); COMMIT`)
 	l.step(`BEGIN; CREATE TABLE lots_c PARTITION OF lots FOR VALUES IN ('c'); ALTER TABLE lots_c REPLICA IDENTITY FULL; ALTER PUBLICATION walwire ADD TABLE lots_c; COMMIT`,
 		`INSERT INTO lots SELECT g, 1 + g % 2, 'c', g % 5 FROM generate_series(80, 99) g`, `UPDATE lots SET v = v + 1 WHERE region = 'c'`+writeLots)
-	l.step(`UPDATE lots SET region = 'c' WHERE id % 5 = 0`, `DELETE FROM lots WHERE region = 'c' AND id % 2 = 0`)
+	l.step(`UPDATE lots SET region = 'c' WHERE id % 5 = 0`, `DELETE FROM lots WHERE region = 'c' AND id % 4 = 0`)
 	l.silent(`UPDATE lots SET v = v + 1 WHERE region = 'c'`, `ALTER TABLE lots DETACH PARTITION lots_c`)
 	l.step(`UPDATE lots SET v = v + 1` + writeLots)
 	l.silent(`UPDATE lots_c SET v = v + 1, id = id + 1000`, `ALTER TABLE lots ATTACH PARTITION lots_c FOR VALUES IN ('c')`)
@@ -62,7 +62,7 @@ func TestLifeAwayThroughDetach(t *testing.T) {
 	}
 	seen(`UPDATE lots SET v = v + 1`)
 	seen(`ALTER TABLE lots DETACH PARTITION lots_b`)
-	seen(`UPDATE lots_b SET v = v + 100 WHERE id % 2 = 1; DELETE FROM lots_b WHERE id % 4 = 0`)
+	seen(`UPDATE lots_b SET v = v + 100 WHERE id % 4 = 2; DELETE FROM lots_b WHERE id % 4 = 0`)
 	seen(`ALTER TABLE lots ATTACH PARTITION lots_b FOR VALUES IN ('b')`)
 	l.settle("the partition is back", false)
 }
@@ -89,7 +89,7 @@ func TestLifeLeafIdentity(t *testing.T) {
 func TestLifeIdentityWithoutKey(t *testing.T) {
 	l := startTasks(t, lookNever)
 	l.step(`UPDATE tasks SET v = id; CREATE UNIQUE INDEX tasks_other ON tasks (company, v); ALTER TABLE tasks REPLICA IDENTITY USING INDEX tasks_other`, `DELETE FROM tasks WHERE id % 3 = 0`)
-	l.step(`UPDATE tasks SET v = -v WHERE id % 4 = 0`, `UPDATE tasks SET id = id + 1000 WHERE id % 2 = 1`, `UPDATE tasks SET note = 'y'`)
+	l.step(`UPDATE tasks SET v = -v WHERE id % 4 = 0`, `UPDATE tasks SET id = id + 1000 WHERE id % 4 = 2`, `UPDATE tasks SET note = 'y'`)
 	l.step(`ALTER TABLE tasks REPLICA IDENTITY FULL`+writeTasks, `DELETE FROM tasks WHERE id % 5 = 0`)
 }
 
@@ -101,7 +101,7 @@ func TestLifeTableRenamed(t *testing.T) {
 	away, cursors, queries := l.away, l.cursors, l.queries
 	l.Exec(`ALTER TABLE tasks RENAME TO elsewhere`)
 	l.endTasks()
-	l.Exec(`UPDATE elsewhere SET v = v + 100 WHERE id % 2 = 1; DELETE FROM elsewhere WHERE id < 8`)
+	l.Exec(`UPDATE elsewhere SET v = v + 100 WHERE id % 4 = 2; DELETE FROM elsewhere WHERE id < 8`)
 	l.settle("renamed away", false)
 	l.Exec(`ALTER TABLE elsewhere RENAME TO tasks; UPDATE tasks SET v = v + 1 WHERE id = 11`)
 	openAgain(l.Connect(l.Owner("1")), 1, `{"table":"tasks"}`)

@@ -159,10 +159,11 @@ func (c *company) read(v *view, l *loading, attempt int) {
 			return
 		}
 		h.post(func() {
-			finish := func(position cdc.LSN) {
+			finish := func(cdc.LSN) {
 				h.deliver(c)
+				here := h.here()
 				c.inbox.push(message{do: func() {
-					c.reached(position)
+					c.reached(here)
 					rows, full := collect()
 					c.finish(v, l, loaded{snapshot: snap, rows: rows, full: full, err: err}, attempt)
 				}}, 0)

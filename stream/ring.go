@@ -2,6 +2,7 @@ package stream
 
 import (
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/walwire/walwire/cdc"
@@ -28,6 +29,7 @@ func (r *Retention) setDefaults() {
 // nobody watches. It belongs to the hub's goroutine.
 type ring struct {
 	floor    cdc.LSN // every transaction above is here
+	before   commit  // the last that was let go, zero where none was
 	txs      []*cdc.Transaction
 	first    uint64 // sequence number of txs[0]
 	bytes    int
@@ -47,7 +49,7 @@ type scope struct {
 // begin empties the ring: the stream is complete from floor on.
 func (r *ring) begin(floor cdc.LSN) {
 	r.first += uint64(len(r.txs))
-	r.floor, r.txs, r.bytes, r.changes, r.everyone = floor, nil, 0, 0, nil
+	r.floor, r.txs, r.bytes, r.changes, r.everyone, r.before = floor, nil, 0, 0, nil, commit{}
 	for key, s := range r.scopes {
 		if s.txs = nil; s.company == nil {
 			delete(r.scopes, key)
@@ -62,6 +64,31 @@ func (r *ring) append(tx *cdc.Transaction) {
 	if tx.Sent != 0 {
 		r.ahead = time.Until(postgresEpoch.Add(time.Duration(tx.Sent) * time.Microsecond))
 	}
+}
+
+// last is the newest commit up to a position, an xid of zero where none is known.
+func (r *ring) last(position cdc.LSN) commit {
+	i := sort.Search(len(r.txs), func(i int) bool { return r.txs[i].End > position })
+	if i == 0 {
+		return r.before
+	}
+	return commitOf(r.txs[i-1])
+}
+
+// stale reports whether the log's newest commit is so old that another is needed for
+// cursors to name.
+func (r *ring) stale(bounds *Retention, position cdc.LSN) bool {
+	now := time.Now().Add(r.ahead).Sub(postgresEpoch).Microseconds()
+	return r.names(bounds, &cdc.Transaction{Commit: position, Time: now})
+}
+
+// names reports whether a transaction without changes is kept, for cursors to name:
+// the first, and then one now and again. It goes by the log alone, so that a log rebuilt
+// after a restart has the same.
+func (r *ring) names(bounds *Retention, tx *cdc.Transaction) bool {
+	newest := r.last(^cdc.LSN(0))
+	return newest.xid == 0 || time.Duration(tx.Time-newest.time)*time.Microsecond > bounds.Age/marks ||
+		int64(tx.Commit-newest.end) > bounds.WAL/marks
 }
 
 // newest is the sequence number of the transaction appended last.
@@ -105,7 +132,7 @@ func (r *ring) trim(bounds *Retention, position cdc.LSN) bool {
 		}
 		r.bytes -= tx.Bytes
 		r.changes -= len(tx.Changes)
-		r.floor = tx.End
+		r.floor, r.before = tx.End, commitOf(tx)
 		n++
 	}
 	clear(r.txs[:n])

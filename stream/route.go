@@ -42,6 +42,7 @@ func (h *Hub) begin() {
 	for _, c := range h.companies { // joined before
 		c.inbox.push(message{do: func() { c.floor, c.last = status.Floor, commit{end: status.Floor} }}, 0)
 	}
+	h.tidy()
 }
 
 // pass goes on behind a gap: commits may be missing before it. Every view is read
@@ -49,6 +50,7 @@ func (h *Hub) begin() {
 func (h *Hub) pass(tx *cdc.Transaction) {
 	h.Metrics.Gaps.Inc()
 	h.ring.begin(tx.End)
+	h.anchored.Store(false)
 	h.after = max(h.after, tx.Gap.XID)
 	h.position = max(h.position, tx.End)
 	for _, c := range h.companies {
@@ -65,6 +67,9 @@ func (h *Hub) route(tx *cdc.Transaction) {
 	h.Metrics.Transactions.Inc()
 	h.Metrics.Changes.Add(float64(len(tx.Changes)))
 	if len(tx.Changes) == 0 && !tx.Oversize {
+		if h.ring.names(&h.Retention, tx) {
+			h.ring.append(tx) // for cursors to name
+		}
 		h.position = max(h.position, tx.End)
 		return
 	}
@@ -231,10 +236,11 @@ func (h *Hub) deliver(c *company) {
 func (h *Hub) restart(c *company) {
 	c.routing = routing{touched: c.routing.touched}
 	log, unseen := h.logOf(c)
-	floor, position, after := h.ring.floor, h.position, h.after
+	floor, here, after := h.ring.floor, h.here(), h.after
 	c.inbox.restart(message{do: func() {
 		c.recent, c.unseen, c.floor, c.after = log, unseen, floor, after
-		c.reached(position)
+		c.reached(here)
+		c.last = here.last
 		c.restart()
 	}})
 }

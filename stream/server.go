@@ -36,6 +36,8 @@ type ServerOptions struct {
 	Authenticator  Authenticator
 	AuthDeadline   time.Duration // to the first valid token; 5 s
 	WriteTimeout   time.Duration // of one frame to a client that does not read; 2 min
+	PingInterval   time.Duration // between two pings to a client, which may take WriteTimeout to answer; 30 s
+	ResumePatience time.Duration // for a position that a client has seen and this server has not; 15 s
 	WaitTimeout    time.Duration // longest wait; 30 s
 	FrameBytes     int64         // of a client's frame; 64 KiB
 	DataFrameBytes int           // about where data frames are cut; 256 KiB
@@ -68,6 +70,8 @@ type Server struct {
 func NewServer(hub *Hub, o ServerOptions) *Server {
 	orDefault(&o.AuthDeadline, 5*time.Second)
 	orDefault(&o.WriteTimeout, 2*time.Minute)
+	orDefault(&o.PingInterval, 30*time.Second)
+	orDefault(&o.ResumePatience, 15*time.Second)
 	orDefault(&o.WaitTimeout, 30*time.Second)
 	orDefault(&o.FrameBytes, 64<<10)
 	orDefault(&o.DataFrameBytes, 256<<10)

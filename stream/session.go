@@ -38,6 +38,7 @@ type session struct {
 	transport transport
 	writer    atomic.Int32
 	reading   chan struct{} // a place for each snapshot being read for this session
+	waited    time.Duration // the reader's: for positions of cursors, until now
 	said      cdc.LSN       // the writer's: where the client was last told to be
 
 	// The following are guarded by company.mu.

@@ -210,7 +210,9 @@ func (c *company) attachLocked(sub *subscription, b *base, next uint64) {
 		sub.watch.answered = true
 	}
 	sub.base, sub.next, sub.attached, sub.held = b, next, true, false
-	sub.token = c.token(sub.session.principal.ID, sub.view)
+	if sub.watch == nil { // else the session is about to set its principal
+		sub.token = c.token(sub.session.principal.ID, sub.view)
+	}
 	sub.resumed, sub.missed = false, nil
 }
 

@@ -73,10 +73,26 @@ func (h *Hub) tidy() {
 		}
 	}
 	h.acknowledge()
+	if h.ring.stale(&h.Retention, h.position) {
+		h.beat()
+	}
 	h.Metrics.LogBytes.Set(float64(h.ring.bytes))
 	h.Metrics.LogTransactions.Set(float64(len(h.ring.txs)))
 	h.mark()
 }
+
+// here is where the hub is, as a cursor.
+func (h *Hub) here() cursor { return cursor{h.position, h.ring.last(h.position)} }
+
+// knows reports whether a cursor belongs to the history that the log tells.
+func (h *Hub) knows(at cursor) bool {
+	answer := make(chan bool, 1)
+	return at.last.xid != 0 && h.post(func() { answer <- h.ring.last(at.position) == at.last }) && <-answer
+}
+
+// Anchored reports whether clients get cursors that they can come back with. Safe for
+// concurrent use.
+func (h *Hub) Anchored() bool { return h.anchored.Load() }
 
 // acknowledge lets PostgreSQL forget what neither a restart nor a hand-off needs.
 func (h *Hub) acknowledge() {
@@ -90,19 +106,24 @@ func (h *Hub) acknowledge() {
 	h.Consumer.Acknowledge(lsn)
 }
 
-// mark gives idle clients a cursor well before the log lets go of theirs.
+// marks is how often within the retention an idle client gets a cursor, and an idle
+// database a commit for it to name.
+const marks = 4
+
+// mark gives idle clients a cursor well before the log lets go of theirs, and as soon
+// as there is one that they can come back with.
 func (h *Hub) mark() {
-	const parts = 4 // of the retention
-	now := time.Now()
-	if h.position == h.marked || now.Sub(h.markedAt) < h.Retention.Age/parts && int64(h.position-h.marked) < h.Retention.WAL/parts {
+	now, here := time.Now(), h.here()
+	first := here.last.xid != 0 && !h.anchored.Load()
+	h.anchored.Store(here.last.xid != 0)
+	if !first && (h.position == h.marked || now.Sub(h.markedAt) < h.Retention.Age/marks && int64(h.position-h.marked) < h.Retention.WAL/marks) {
 		return
 	}
 	h.marked, h.markedAt = h.position, now
-	position := h.position
 	for _, c := range h.companies {
 		h.deliver(c)
 		c.inbox.push(message{do: func() {
-			c.reached(position)
+			c.reached(here)
 			c.publish()
 			c.mark()
 		}}, 0)

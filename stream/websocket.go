@@ -126,8 +126,35 @@ func (s *Server) serve(conn *websocket.Conn, token string) {
 		ss.close(CloseTokenExpired, "token expired")
 	})
 	defer expiry.Stop()
+	defer s.keepAlive(conn)()
 	ss.say(ss.welcome())
 	ss.read(conn)
+}
+
+// keepAlive pings a client regularly and cuts off one that does not answer: what lies
+// between can let a connection go without a word to either end. stop ends that.
+func (s *Server) keepAlive(conn *websocket.Conn) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var next *time.Timer
+	started := make(chan struct{})
+	next = time.AfterFunc(s.options.PingInterval, func() {
+		<-started
+		late, done := context.WithTimeout(ctx, s.options.WriteTimeout)
+		err := conn.Ping(late)
+		done()
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			_ = conn.CloseNow() // its reader sees that
+		default:
+			next.Reset(s.options.PingInterval)
+		}
+	})
+	close(started)
+	return func() {
+		cancel()
+		next.Stop()
+	}
 }
 
 // firstFrame gives the auth frame's token, or refuses the connection. The read has

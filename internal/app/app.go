@@ -145,6 +145,8 @@ func (a *App) newServer(hub *stream.Hub, consumer *cdc.Consumer) *stream.Server 
 		FrameBytes:     int64(l.FrameBytes),
 		DataFrameBytes: a.tuning.DataFrameBytes,
 		WriteTimeout:   a.tuning.WriteTimeout,
+		PingInterval:   a.tuning.PingInterval,
+		ResumePatience: a.tuning.ResumePatience,
 		Subscriptions:  l.Subscriptions,
 		Filter:         predicate.Limits{Depth: l.FilterDepth, Nodes: l.FilterNodes, Values: l.FilterValues},
 		Origins:        a.cfg.Origins,

@@ -44,6 +44,7 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 		DatabaseURL:      a.cfg.DatabaseURL.Reveal(),
 		Connections:      a.cfg.Limits.SnapshotConnections,
 		StatementTimeout: a.cfg.Limits.SnapshotTimeout,
+		Margin:           a.tuning.QueryMargin,
 	})
 	if err != nil {
 		return err
@@ -56,6 +57,7 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 	consumer := cdc.NewConsumer(cdc.ConsumerOptions{
 		DatabaseURL: a.cfg.DatabaseURL.Reveal(), Slot: a.cfg.Slot, Publication: a.cfg.Publication, Log: a.log,
 		MaxTransactionBytes: a.tuning.MaxTransactionBytes,
+		MinSilence:          a.tuning.Silence,
 		RecreateLostSlot:    a.cfg.OnSlotLoss == mapping.SlotLossRecreate,
 		FailoverSlot:        a.cfg.SlotFailover,
 	}, feed)
@@ -81,15 +83,16 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 	group.Go(func() error { return consumer.Run(ctx) })
 	group.Go(func() error { return hub.Run(ctx) })
 	group.Go(func() error { return a.announce(ctx, hub, consumer) })
-	group.Go(func() error { return a.watchSlot(ctx, snapshotter.Pool()) })
+	group.Go(func() error { return a.watchSlot(ctx, snapshotter) })
 	return group.Wait()
 }
 
-// announce closes ready once both the schema is read and the WAL is followed.
+// announce closes ready once the schema is read, the WAL is followed, and clients can
+// come back with what they get.
 func (a *App) announce(ctx context.Context, hub *stream.Hub, consumer *cdc.Consumer) error {
 	t := time.NewTicker(10 * time.Millisecond)
 	defer t.Stop()
-	for hub.Schema() == nil || !consumer.Status().Connected {
+	for hub.Schema() == nil || !consumer.Status().Connected || !hub.Anchored() {
 		select {
 		case <-ctx.Done():
 			return nil

@@ -19,13 +19,15 @@ import (
 const slotInterval = 5 * time.Second
 
 // watchSlot keeps what /metrics and /readyz say of the slot up to date.
-func (a *App) watchSlot(ctx context.Context, q cdc.CatalogQuerier) error {
+func (a *App) watchSlot(ctx context.Context, s *cdc.Snapshotter) error {
 	tick := time.NewTicker(slotInterval)
 	defer tick.Stop()
 	warned := ""
 	for {
 		// Of the readers of the pool, this one can wait least: it has nothing to show.
-		health, err := cdc.ReadSlotHealth(ctx, q, a.cfg.Slot)
+		bounded, cancel := s.Bound(ctx)
+		health, err := cdc.ReadSlotHealth(bounded, s.Pool(), a.cfg.Slot)
+		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return nil

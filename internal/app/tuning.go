@@ -11,6 +11,10 @@ type Tuning struct {
 	DataFrameBytes      int // see stream.ServerOptions
 	WriteTimeout        time.Duration
 	CatalogInterval     time.Duration // see stream.Options
+	PingInterval        time.Duration
+	ResumePatience      time.Duration
+	Silence             time.Duration // see cdc.ConsumerOptions.MinSilence
+	QueryMargin         time.Duration // see cdc.SnapshotterOptions.Margin
 }
 
 // Tune replaces the bounds. Call it before Run.

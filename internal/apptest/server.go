@@ -142,6 +142,9 @@ func example(tb testing.TB) string {
 	return string(text)
 }
 
+// SetLog is where the next start's log goes.
+func (s *Server) SetLog(log *slog.Logger) { s.log = log }
+
 // Run starts the server and waits until it serves.
 func (s *Server) Run() {
 	s.TB.Helper()

@@ -75,27 +75,27 @@ func TestSynchronousStandbyAway(t *testing.T) {
 	s.Exec(`ALTER SYSTEM SET synchronous_standby_names = 'nobody'`)
 	s.Exec(`SELECT pg_reload_conf()`)
 	s.Exec(`SET synchronous_commit = local`)
+	awaitHanging(t, s)
 	var before string
 	s.Scan(&before, `SELECT pg_current_wal_insert_lsn()`)
 	hanging := make(chan error, 6)
 	for n := range cap(hanging) {
-		conn := pgtest.MustConnect(t, s.AdminURL)
 		go func() {
-			_, err := conn.Exec(context.Background(), fmt.Sprintf(`SET synchronous_commit = on; UPDATE items SET note = 'hangs', grp = (grp + 1) %% 25 WHERE id %% 50 = %d;
-				DELETE FROM items WHERE id %% 500 = %d; INSERT INTO items VALUES (%d, 1, %d, 9, 'hangs')`, n, n+40, 5000+n, n))
+			conn, err := pgx.Connect(t.Context(), s.AdminURL)
+			if err == nil {
+				_, err = conn.Exec(t.Context(), fmt.Sprintf(`SET synchronous_commit = on; UPDATE items SET note = 'hangs', grp = (grp + 1) %% 25 WHERE id %% 50 = %d;
+					DELETE FROM items WHERE id %% 500 = %d; INSERT INTO items VALUES (%d, 1, %d, 9, 'hangs')`, n, n+40, 5000+n, n))
+				_ = conn.Close(context.Background())
+			}
 			hanging <- err
 		}()
 	}
-	await(t, "the commits to hang", func() bool {
-		var n int
-		s.Scan(&n, `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
-		return n == cap(hanging)
-	})
+	await(t, "the commits to hang", func() bool { return waitingCommits(s) == 1+cap(hanging) })
 	visible := everything().expected(s, 1)
 	if strings.Contains(visible, "hangs") {
 		t.Fatal("the commits are visible")
 	}
-	s.Exec(`UPDATE items SET v = v + 1 WHERE id = 1`) // local: goes on
+	s.Exec(`UPDATE items SET v = v + 1 WHERE id = 10`) // local: goes on
 	f.reach(s.LSN())
 	f.join(1, s.Owner("1"), everything(), filter(0), window(1, 7), filter(3)) // opened meanwhile
 	f.join(2, s.Owner("2"), everything())
@@ -107,7 +107,7 @@ func TestSynchronousStandbyAway(t *testing.T) {
 	}
 	s.Exec(`CREATE TABLE hung AS SELECT '` + before + `'::pg_lsn + 1000000 AS lsn`) // above every one of them
 	s.Exec(`INSERT INTO elsewhere (note) SELECT repeat('x', 1000) FROM generate_series(1, 3000)`)
-	s.Exec(`UPDATE items SET v = v + 1 WHERE id = 1`)
+	s.Exec(`UPDATE items SET v = v + 1 WHERE id = 10`)
 	f.reach(s.LSN())
 	pause(t.Context(), 3*time.Second) // three times retention.age: the log would have let go of them
 	f.reach(s.LSN())
@@ -159,6 +159,28 @@ func TestSynchronousStandbyAway(t *testing.T) {
 	t.Logf("%+v", f.tally())
 }
 
+// awaitHanging waits until commits wait for the standby: one does from then on.
+func awaitHanging(t *testing.T, s *apptest.Server) {
+	t.Helper()
+	go func() {
+		conn, err := pgx.Connect(t.Context(), s.AdminURL)
+		for begun := time.Now(); err == nil && time.Since(begun) < time.Second; { // the last one takes longer
+			begun = time.Now()
+			_, err = conn.Exec(t.Context(), `INSERT INTO elsewhere (note) VALUES ('probe')`)
+		}
+		if conn != nil {
+			_ = conn.Close(context.Background())
+		}
+	}()
+	await(t, "a commit to wait for the standby", func() bool { return waitingCommits(s) == 1 })
+}
+
+func waitingCommits(s *apptest.Server) (n int) {
+	s.TB.Helper()
+	s.Scan(&n, `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+	return n
+}
+
 // The role's connections are all taken while many queries are opened at once: each
 // gets its rows in the end, and the stream goes on.
 func TestConnectionLimit(t *testing.T) {
@@ -195,7 +217,7 @@ func TestIdleTransaction(t *testing.T) {
 	o.Log = log.logger
 	s := apptest.Start(t, o)
 	idle := pgtest.MustConnect(t, s.AdminURL)
-	pgtest.MustExec(t, idle, `SET application_name = 'forgotten'; BEGIN; SELECT pg_current_xact_id(); UPDATE items SET note = 'open' WHERE id = 1`)
+	pgtest.MustExec(t, idle, `SET application_name = 'forgotten'; BEGIN; SELECT pg_current_xact_id(); INSERT INTO items VALUES (9000, 1, 1, 1, 'open')`)
 	f := newFleet(t, s.WS)
 	w := startWriters(t, s.AdminURL, 2, 5*time.Millisecond)
 	begun := time.Now()
@@ -211,7 +233,6 @@ func TestIdleTransaction(t *testing.T) {
 		t.Errorf("%+v: the log reaches back", sum)
 	}
 	w.stop()
-	before := s.LSN()
 	s.Exec(`UPDATE items SET v = v + 1 WHERE id BETWEEN 10 AND 20`)
 	f.reach(s.LSN())
 	await(t, "the commits to be seen as visible", func() bool { return s.Hub().Unseen() == 0 })
@@ -223,5 +244,4 @@ func TestIdleTransaction(t *testing.T) {
 	s.Exec(`UPDATE items SET v = v + 1 WHERE id BETWEEN 10 AND 20`)
 	pgtest.MustExec(t, idle, `COMMIT`)
 	f.mustEqual(s)
-	_ = before
 }

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/walwire/walwire/cdc"
 	"github.com/walwire/walwire/internal/apptest"
+	"github.com/walwire/walwire/internal/pgtest"
 	"github.com/walwire/walwire/mapping"
 )
 
@@ -201,6 +203,34 @@ func TestSlotTaken(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The slot is moved past commits that nobody sees yet, since a standby is away: they
+// are not in the stream any more, so the rows are read only once they are visible.
+func TestSlotTakenInvisible(t *testing.T) {
+	s := apptest.Start(t, itemsOptions(pgtest.New(t, nil).URL(), recreate))
+	f := newFleet(t, s.WS)
+	joinItems(s, f, 4)
+	s.Exec(`ALTER SYSTEM SET synchronous_standby_names = 'nobody'`)
+	s.Exec(`SELECT pg_reload_conf()`)
+	s.Exec(`SET synchronous_commit = local`)
+	awaitHanging(t, s)
+	go func() {
+		if conn, err := pgx.Connect(t.Context(), s.AdminURL); err == nil {
+			_, _ = conn.Exec(t.Context(), `UPDATE items SET note = 'hangs', v = v + 1 WHERE id % 50 = 21`)
+			_ = conn.Close(context.Background())
+		}
+	}()
+	await(t, "the commit to hang", func() bool { return waitingCommits(s) == 2 })
+	gaps := testutil.ToFloat64(s.Hub().Metrics.Gaps)
+	takeSlot(t, s, "advanced")
+	await(t, "the gap", func() bool { return testutil.ToFloat64(s.Hub().Metrics.Gaps) > gaps })
+	snapshots := testutil.ToFloat64(s.Hub().Metrics.Snapshots)
+	await(t, "more snapshots, none of which will do", func() bool { return testutil.ToFloat64(s.Hub().Metrics.Snapshots) > snapshots+20 })
+	s.Exec(`ALTER SYSTEM RESET synchronous_standby_names`)
+	s.Exec(`SELECT pg_reload_conf()`)
+	await(t, "the commits to be visible", func() bool { return waitingCommits(s) == 0 })
+	f.mustEqual(s)
 }
 
 // takeSlot does to the slot what another program would, while rows change.

@@ -146,7 +146,7 @@ listen: %s
 slot: %s
 publication: walwire
 on_slot_loss: recreate
-retention: {age: 6s}
+retention: {age: 12s}
 limits: {snapshot_connections: 6, subscriptions: 50}
 auth: {issuer: %q, audience: %q, keys: [{id: main, alg: HS256, secret: "%s"}]}
 user:

@@ -50,6 +50,7 @@ func faults() []fault {
 		{"alter-values", (*nemesis).alterValues},
 		{"partition", (*nemesis).partition},
 		{"standby-away", (*nemesis).standbyAway},
+		{"standby-kill", (*nemesis).standbyKill},
 		{"config", (*nemesis).config},
 		{"slot-drop", (*nemesis).slotDrop},
 		{"slot-advance", (*nemesis).slotAdvance},
@@ -194,6 +195,18 @@ func (n *nemesis) connectionLimit(ctx context.Context) error {
 	}
 	pause(ctx, n.some(2*time.Second))
 	return n.stage.exec(ctx, "ALTER ROLE "+serverRole+" CONNECTION LIMIT -1")
+}
+
+// standbyKill kills walwire while commits are decoded and not visible: the next
+// process has to know of them, although it may have read them already.
+func (n *nemesis) standbyKill(ctx context.Context) error {
+	n.stage.standby.away.Store(true)
+	defer n.stage.standby.away.Store(false)
+	pause(ctx, 4*time.Second) // until a status has told what may be forgotten
+	n.stage.server.hold(syscall.SIGKILL)
+	n.stage.server.release()
+	pause(ctx, 3*time.Second) // until clients are back
+	return nil
 }
 
 // standbyAway leaves commits that wait for the standby decoded and not visible.

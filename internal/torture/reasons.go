@@ -6,7 +6,7 @@ import (
 )
 
 // retention is the configuration's retention.age, from which the log may not reach back.
-const retention = 6 * time.Second
+const retention = 12 * time.Second
 
 // chronicle remembers when something last happened that may cost a client its
 // place in the log. Safe for concurrent use.
@@ -30,6 +30,9 @@ func (c *chronicle) since(what string, at time.Time) bool {
 	return c.last[what].After(at)
 }
 
+// noReason is said of a reset that ought not to have been.
+const noReason = "no reason known"
+
 // resetReason is why a client that came back was begun anew, as far as it shows
 // from outside.
 func (r *run) resetReason(l *live, variant int) string {
@@ -48,5 +51,5 @@ func (r *run) resetReason(l *live, variant int) string {
 	case l.query.order != nil && l.query.order.limit > 0:
 		return "window not known"
 	}
-	return "no reason known"
+	return noReason
 }

@@ -10,6 +10,8 @@ import (
 type Result struct {
 	lines [][2]string
 	zero  []string // counts that are nothing
+
+	resumes, unexplained int64
 }
 
 // String is a table of the counts.
@@ -20,6 +22,11 @@ func (r *Result) String() string {
 	}
 	return b.String()
 }
+
+// Forgetful says that clients were begun anew too often for no reason that shows from
+// outside: the log did not reach back to where it has to. Some are unexplained on
+// a slow machine, whose clients come back late.
+func (r *Result) Forgetful() bool { return r.unexplained > 5+r.resumes/20 }
 
 // Missing are the counts that a long run must not leave at zero, and has.
 func (r *Result) Missing() []string { return r.zero }
@@ -33,7 +40,7 @@ func (r *Result) count(name string, n int64, needed bool) {
 
 func (r *run) result(took time.Duration) *Result {
 	c, s := r.counts, r.stage.server
-	out := &Result{}
+	out := &Result{resumes: c.resumes.Load()}
 	out.lines = append(out.lines, [2]string{"run", fmt.Sprintf("seed %d, %d s, took %s", r.options.Seed, r.options.Seconds, took.Round(time.Second))})
 	r.versions.mu.RLock()
 	changes, commits := r.versions.changes, r.versions.commits
@@ -51,6 +58,7 @@ func (r *run) result(took time.Duration) *Result {
 	out.count("resets on resume", c.resetsOnResume.Load(), r.options.Resume)
 	c.mu.Lock()
 	out.lines = append(out.lines, [2]string{"  by reason", list(c.reasons)})
+	out.unexplained = int64(c.reasons[noReason])
 	c.mu.Unlock()
 	out.count("resets while connected", c.resets.Load(), false)
 	out.count("SELECTs by walwire", int64(s.metric("walwire_snapshots_total")), true)

@@ -48,6 +48,9 @@ func TestTorture(t *testing.T) {
 		t.Errorf("the least that fails: %s", least.Command())
 		return
 	}
+	if result.Forgetful() {
+		t.Errorf("seed %d: the log does not reach back: %d clients were begun anew for no known reason", options.Seed, result.unexplained)
+	}
 	if options.Long() {
 		for _, name := range result.Missing() {
 			t.Errorf("a long run without: %s", name)
