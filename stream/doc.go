@@ -45,7 +45,8 @@
 // # A slow reader
 //
 // A client that does not read costs its cursor, and the rows of one frame being
-// written. It is not disconnected before Options.WriteTimeout. When a chain has
+// written. It is not disconnected before ServerOptions.WriteTimeout, which bounds a
+// write and the answer to a ping. When a chain has
 // let go of an entry that a cursor still needs, the subscription starts anew (reset) with
 // the view's rows.
 //

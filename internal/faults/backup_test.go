@@ -22,6 +22,17 @@ import (
 // company's, and where the log begins only after them.
 func TestRestoredBackup(t *testing.T) {
 	const patience = 2 * time.Second
+	server := newKept(t, nil)
+	o := itemsOptions(server.URL(), func(cfg *mapping.Config) { cfg.Retention.WAL = 8 << 20 }) // idle clients are told where they are every 2 MiB
+	o.Tuning.ResumePatience = patience
+	s := apptest.Prepare(t, o)
+	_, stop := s.Launch()
+	defer func() { stop() }()
+	<-s.Ready()
+	f := newFleet(t, s.WS)
+	joinItems(s, f, 8)
+	s.Exec(`UPDATE items SET v = v + 1 WHERE id % 7 = 0`)
+	f.mustEqual(s)
 	for _, c := range []struct {
 		name  string
 		after func(s *apptest.Server) // written to the restored server
@@ -45,17 +56,8 @@ func TestRestoredBackup(t *testing.T) {
 		}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			server := newKept(t, nil)
-			o := itemsOptions(server.URL(), nil)
-			o.Tuning.ResumePatience = patience
-			s := apptest.Prepare(t, o)
-			_, stop := s.Launch()
-			defer func() { stop() }()
-			<-s.Ready()
-			f := newFleet(t, s.WS)
-			joinItems(s, f, 8)
-			s.Exec(`UPDATE items SET v = v + 1 WHERE id % 7 = 0`)
-			f.mustEqual(s)
+			f.t = t
+			defer func() { f.t = s.TB }()
 			stop()
 			server.stop()
 			server.save()
@@ -65,13 +67,19 @@ func TestRestoredBackup(t *testing.T) {
 			_, stop = s.Launch()
 			<-s.Ready()
 			f.answered()
-			s.Exec(`UPDATE items SET note = 'never happened', v = v + 1 WHERE id % 5 = 0; DELETE FROM items WHERE id % 9 = 0`)
+			s.Exec(`UPDATE items SET note = 'never happened', v = v + 1 WHERE id % 7 = 3; DELETE FROM items WHERE id % 9 = 0`)
 			f.mustEqual(s)
 			last := s.LSN() // of most companies; their cursors go on
+			cursors := make(map[*member]string)
+			for _, m := range f.members {
+				cursors[m] = m.cursor
+			}
 			fill(s)
+			if c.drop {
+				f.all("a client to be told where it is", func(m *member) bool { return m.cursor != cursors[m] })
+			}
 			s.Exec(`UPDATE items SET note = 'nor did this' WHERE id % 400 = 3`) // of one company
 			f.mustEqual(s)
-			f.all("a client to be told where it is", func(m *member) bool { return m.rows > 0 })
 			stop()
 			server.stop()
 			server.restore()

@@ -198,6 +198,9 @@ func (f *fleet) all(what string, ok func(*member) bool) {
 	f.t.Helper()
 	for _, m := range f.members {
 		await(f.t, what, func() bool {
+			if f.t.Failed() { // a client has ended
+				f.t.FailNow()
+			}
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			return ok(m)

@@ -48,6 +48,11 @@ func itemsOptions(adminURL string, edit func(*mapping.Config)) apptest.Options {
 	}
 }
 
+// quickStatus makes the walsender of c be told every second what it may forget.
+func quickStatus(c *mapping.Config) {
+	c.DatabaseURL = mapping.NewSecret(c.DatabaseURL.Reveal() + "&options=-c%20wal_sender_timeout%3D3s")
+}
+
 // live is a live query and the same in SQL.
 type live struct{ query, sql string }
 

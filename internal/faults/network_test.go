@@ -1,10 +1,12 @@
 package faults_test
 
 import (
+	"errors"
 	"net/http"
 	"testing"
 	"time"
 
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/walwire/walwire/internal/app"
@@ -19,9 +21,10 @@ import (
 func TestNetworkToPostgres(t *testing.T) {
 	adminURL := pgtest.Database(t)
 	way := newProxy(t, host(t, adminURL))
-	const silence = 4 * time.Second
+	const silence = 6 * time.Second
 	o := itemsOptions(adminURL, func(c *mapping.Config) {
-		c.DatabaseURL = mapping.NewSecret(way.through(c.DatabaseURL.Reveal()) + "&options=-c%20wal_sender_timeout%3D2s")
+		c.DatabaseURL = mapping.NewSecret(way.through(c.DatabaseURL.Reveal()))
+		quickStatus(c)
 		c.Limits.SnapshotTimeout = 2 * time.Second
 	})
 	o.Tuning = app.Tuning{Silence: silence, QueryMargin: time.Second}
@@ -137,5 +140,33 @@ func TestNetworkToClients(t *testing.T) {
 	t.Logf("%+v", sum)
 	if sum.resets > 0 {
 		t.Errorf("%d queries were begun anew: the log reaches back", sum.resets)
+	}
+}
+
+// A start waits for a database that is not there yet, also behind something that
+// takes connections for it and ends them.
+func TestStartWithoutPostgres(t *testing.T) {
+	adminURL := pgtest.Database(t)
+	way := newProxy(t, freeAddress(t))
+	log := newLog(t)
+	o := itemsOptions(adminURL, func(c *mapping.Config) { c.DatabaseURL = mapping.NewSecret(way.through(c.DatabaseURL.Reveal())) })
+	o.Log = log.logger
+	s := apptest.Prepare(t, o)
+	done, stop := s.Launch()
+	defer stop()
+	await(t, "the start to wait", func() bool { return log.contains("waiting for the database") })
+	listen := way.Listen
+	if err := way.Update(&toxiproxy.Proxy{Listen: listen, Upstream: host(t, adminURL), Enabled: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := way.Start(); err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.Ready():
+	case err := <-done:
+		t.Fatalf("ended with %v", err)
+	case <-time.After(30 * time.Second):
+		t.Fatal("not ready")
 	}
 }

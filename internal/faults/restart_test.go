@@ -141,7 +141,7 @@ func TestRestart(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv(envClients)); err == nil {
 		clients = n
 	}
-	s := apptest.Prepare(t, itemsOptions("", nil))
+	s := apptest.Prepare(t, itemsOptions("", quickStatus))
 	p := newProcess(t, s, "")
 	p.start()
 	p.awaitReady()
@@ -162,7 +162,7 @@ func TestRestart(t *testing.T) {
 		f.join(company, s.Owner(fmt.Sprint(company)), lives...)
 	}
 	f.answered()
-	w.more(t, 200)
+	w.more(t, 1000) // for longer than the slot is not told what it may forget
 	before := f.tally()
 
 	p.kill()
