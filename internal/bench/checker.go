@@ -32,6 +32,7 @@ const (
 	modifiedNext = `"modified":[`
 	nextMember   = `],"`
 	continued    = `,"more":true}`
+	cursorNext   = `,"cursor":"` // ends a frame that is not continued
 )
 
 // rowsOf gives the number of rows in a frame.
@@ -50,6 +51,9 @@ func (c *checker) change(frame []byte) (fresh int) {
 	c.frames++
 	c.bytes += int64(len(frame))
 	whole := bytes.TrimSuffix(frame, []byte(continued))
+	if i := bytes.LastIndex(whole, []byte(cursorNext)); i >= 0 {
+		whole = whole[:i]
+	}
 	rows := 0
 	for rest := whole; ; rows++ {
 		at := bytes.Index(rest, []byte(rowStart))
