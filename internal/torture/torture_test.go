@@ -48,7 +48,7 @@ func TestTorture(t *testing.T) {
 		t.Errorf("the least that fails: %s", least.Command())
 		return
 	}
-	if result.Forgetful() {
+	if options.Seconds >= 40 && result.Forgetful() { // a short run resumes too little
 		t.Errorf("seed %d: the log does not reach back: %d clients were begun anew for no known reason", options.Seed, result.unexplained)
 	}
 	if options.Long() {
