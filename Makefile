@@ -13,7 +13,7 @@ MATRIX = 14.23.0-beta.17 15.18.0-beta.17 16.14.0-beta.17 17.10.0-beta.17 18.4.0-
 VERSIONS ?= 14 15 16 17 18
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-matrix torture lint fmt bench postgres compiler npm
+.PHONY: help build demo test test-matrix torture faults lint fmt bench postgres compiler npm
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -25,7 +25,11 @@ demo: postgres build ## run everything with demo data (LISTEN=127.0.0.1:8080, DE
 	@exec ./bin/walwire dev --listen $(LISTEN) $(DEMO_FLAGS)
 
 test: postgres compiler ## run all tests with the race detector (PKG=./... TEST_FLAGS=...)
-	@go test -race -timeout 15m $(TEST_FLAGS) $(or $(PKG),./...)
+	@go test -race -timeout 20m $(TEST_FLAGS) $(or $(PKG),$$(go list ./... | grep -vE '/internal/(torture|faults)$$'))
+	@$(if $(PKG),true,go test -timeout 10m $(TEST_FLAGS) ./internal/torture)
+
+faults: postgres ## directed faults: restarts, networks, standbys, backups, slots (TEST_FLAGS=...)
+	@go test -count=1 -p 1 -timeout 20m $(TEST_FLAGS) ./internal/faults
 
 test-matrix: postgres compiler npm ## the same on each major version of PostgreSQL (VERSIONS="14 18" PKG=./... TEST_FLAGS=...)
 	@PINS="$(MATRIX)" VERSIONS="$(VERSIONS)" PKG="$(PKG)" TEST_FLAGS="$(TEST_FLAGS)" scripts/test-matrix
