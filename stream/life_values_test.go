@@ -27,7 +27,12 @@ ALTER TABLE vals ALTER big SET STORAGE EXTERNAL;
 ALTER TABLE vals ALTER bigdoc SET STORAGE EXTERNAL;
 CREATE UNIQUE INDEX vals_identity ON vals (company, id);
 ALTER TABLE vals REPLICA IDENTITY %s;
-CREATE PUBLICATION walwire FOR TABLE vals;`
+CREATE PUBLICATION walwire FOR TABLE vals;
+DO $$ BEGIN -- since 18, where FULL makes writes fail otherwise
+	IF current_setting('server_version_num')::int >= 180000 THEN
+		ALTER PUBLICATION walwire SET (publish_generated_columns = stored);
+	END IF;
+END $$;`
 
 const valuesConfig = `  vals: {table: public.vals, company: company, roles: {owner: {rows: true, columns: "*"}}}
 `

@@ -2,6 +2,7 @@ package pgoutput_test
 
 import (
 	"bytes"
+	"math"
 	"reflect"
 	"runtime"
 	"strconv"
@@ -138,16 +139,19 @@ func TestArena_Allocs(t *testing.T) {
 	src := appointmentUpdate()
 	const rows = 1000
 	before := arena.Bytes()
-	n := testing.AllocsPerRun(1, func() {
-		before = arena.Bytes()
-		for range rows {
-			mustDecode(t, &d, src)
-			arena.Clone(d.Update.Old)
-			arena.Clone(d.Update.New)
-		}
-	})
-	if limit := float64(arena.Bytes()-before)/pgoutput.ChunkSize*1.3 + 2; n > limit {
-		t.Errorf("%v allocations for %d rows, want at most %.0f", n, rows, limit)
+	fewest := math.Inf(1) // of several tries: the runtime's own allocations count as well
+	for range 5 {
+		fewest = min(fewest, testing.AllocsPerRun(1, func() {
+			before = arena.Bytes()
+			for range rows {
+				mustDecode(t, &d, src)
+				arena.Clone(d.Update.Old)
+				arena.Clone(d.Update.New)
+			}
+		}))
+	}
+	if limit := float64(arena.Bytes()-before)/pgoutput.ChunkSize*1.3 + 2; fewest > limit {
+		t.Errorf("%v allocations for %d rows, want at most %.0f", fewest, rows, limit)
 	}
 }
 
