@@ -105,7 +105,8 @@ func TestNetworkToClients(t *testing.T) {
 	o.Tuning = app.Tuning{PingInterval: ping, WriteTimeout: patience}
 	s := apptest.Start(t, o)
 	way := newProxy(t, host(t, s.URL()))
-	f := newFleet(t, func() string { return "ws://" + way.Listen + "/v1/stream" })
+	ws := "ws://" + way.Listen + "/v1/stream"
+	f := newFleet(t, func() string { return ws })
 	f.liveness = 2 * time.Second
 	joinItems(s, f, 24)
 	w := startWriters(t, s.AdminURL, 2, 5*time.Millisecond)
