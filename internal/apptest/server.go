@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type Server struct {
 	tuning app.Tuning
 	log    *slog.Logger
 	stop   func()
+	ws     atomic.Value // see WS
 }
 
 // Options change what Start sets up. The zero value is the reference schema
@@ -169,6 +171,7 @@ func (s *Server) Launch() (done <-chan error, stop func()) {
 	}
 	a.Tune(s.tuning)
 	s.App = a
+	s.ws.Store("ws" + strings.TrimPrefix(a.URL(), "http") + "/v1/stream")
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	joined := make(chan struct{})
@@ -214,8 +217,8 @@ func (s *Server) Owner(company string) string {
 	return s.Token(Claims{"sub": "owner of " + company, "company_id": company, "roles": []string{"owner"}})
 }
 
-// WS is the WebSocket address.
-func (s *Server) WS() string { return "ws" + strings.TrimPrefix(s.URL(), "http") + "/v1/stream" }
+// WS is the WebSocket address of the latest start. Safe for concurrent use.
+func (s *Server) WS() string { return s.ws.Load().(string) }
 
 // Exec runs SQL as a superuser.
 func (s *Server) Exec(sql string, args ...any) {

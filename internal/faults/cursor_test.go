@@ -107,12 +107,14 @@ func TestForeignCursors(t *testing.T) {
 // connection's queries all together.
 func TestCursorAhead(t *testing.T) {
 	adminURL := pgtest.Database(t)
-	s := apptest.Start(t, itemsOptions(adminURL, nil))
+	s := apptest.Prepare(t, itemsOptions(adminURL, nil))
 	way := newProxy(t, host(t, adminURL))
-	const patience = 3 * time.Second
+	const patience = 4 * time.Second
 	o := itemsOptions(adminURL, func(c *mapping.Config) { c.DatabaseURL = mapping.NewSecret(way.through(c.DatabaseURL.Reveal())) })
 	o.Schema, o.Tuning = "SELECT 1", app.Tuning{ResumePatience: patience}
-	behind := apptest.Start(t, o)
+	behind := apptest.Prepare(t, o)
+	s.Run() // both know the table with the rights that either's role was given
+	behind.Run()
 	lives := make([]live, 10)
 	for n := range lives {
 		lives[n] = filter(n)
@@ -142,7 +144,7 @@ func TestCursorAhead(t *testing.T) {
 		}
 	}
 
-	way.add("latency", `{"latency":1000}`, "downstream")
+	way.add("latency", `{"latency":300}`, "downstream")
 	cursor, queries := gone()
 	c := behind.Connect(owner)
 	resume(c, cursor, queries)

@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -105,7 +106,8 @@ func TestNetworkToClients(t *testing.T) {
 	o.Tuning = app.Tuning{PingInterval: ping, WriteTimeout: patience}
 	s := apptest.Start(t, o)
 	way := newProxy(t, host(t, s.URL()))
-	f := newFleet(t, func() string { return "ws://" + way.Listen + "/v1/stream" })
+	ws := "ws://" + way.Listen + "/v1/stream"
+	f := newFleet(t, func() string { return ws })
 	f.liveness = 2 * time.Second
 	joinItems(s, f, 24)
 	w := startWriters(t, s.AdminURL, 2, 5*time.Millisecond)
@@ -147,7 +149,7 @@ func TestNetworkToClients(t *testing.T) {
 // takes connections for it and ends them.
 func TestStartWithoutPostgres(t *testing.T) {
 	adminURL := pgtest.Database(t)
-	way := newProxy(t, freeAddress(t))
+	way := newProxy(t, closedDoor(t))
 	log := newLog(t)
 	o := itemsOptions(adminURL, func(c *mapping.Config) { c.DatabaseURL = mapping.NewSecret(way.through(c.DatabaseURL.Reveal())) })
 	o.Log = log.logger
@@ -169,4 +171,21 @@ func TestStartWithoutPostgres(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("not ready")
 	}
+}
+
+// closedDoor listens, hears what a client has to say, and ends the connection.
+func closedDoor(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+			_, _ = conn.Read(make([]byte, 4096))
+			_ = conn.Close()
+		}
+	}()
+	return l.Addr().String()
 }
