@@ -28,6 +28,7 @@ type question struct {
 
 // check takes what every client has shown since the last time and checks it.
 func (c *checker) check(ctx context.Context) error {
+	oldest := c.run.oldestShown() // before anything is taken: what comes meanwhile is compared the next time
 	var most, least uint64 = 0, forever
 	asked := make(map[question][]shownTrack)
 	for _, s := range c.run.segments() {
@@ -58,13 +59,12 @@ func (c *checker) check(ctx context.Context) error {
 			return nil
 		}
 	}
-	return c.forget(ctx)
+	return c.forget(ctx, oldest)
 }
 
 // forget drops the history that nobody is going to be compared with: what
 // ended before the oldest state that anybody still shows.
-func (c *checker) forget(ctx context.Context) error {
-	oldest := c.run.oldestShown()
+func (c *checker) forget(ctx context.Context, oldest uint64) error {
 	gone := c.run.versions.forget(oldest)
 	if len(gone) < 1000 {
 		return nil

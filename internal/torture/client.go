@@ -86,7 +86,8 @@ func (c *client) connect(ctx context.Context) error {
 	defer chores.Wait()
 	defer cancel()
 	c.heard.Store(time.Now().UnixNano())
-	chores.Go(func() { c.chores(ctx, conn, cancel) })
+	luck := rand.New(rand.NewPCG(c.r.Uint64(), c.r.Uint64()))
+	chores.Go(func() { c.chores(ctx, conn, luck, cancel) })
 	return c.read(ctx, conn)
 }
 
@@ -176,8 +177,7 @@ func (c *client) subscribe(ctx context.Context, conn *websocket.Conn, l *live) e
 
 // chores pings, waits for positions, and ends the connection when its time has
 // come or nothing has been heard.
-func (c *client) chores(ctx context.Context, conn *websocket.Conn, cancel func()) {
-	r := rand.New(rand.NewPCG(c.run.options.Seed, uint64(c.index)<<20|uint64(c.nextID)))
+func (c *client) chores(ctx context.Context, conn *websocket.Conn, r *rand.Rand, cancel func()) {
 	life := time.Now().Add(time.Duration((0.2 + r.ExpFloat64()) * float64(c.run.options.Life)))
 	tick := time.NewTicker(pingPace/2 + time.Duration(r.Int64N(int64(pingPace))))
 	defer tick.Stop()

@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -179,10 +180,8 @@ func (d *divergence) report(ctx context.Context) string {
 			break
 		}
 		fmt.Fprintf(&b, "row %s %s\n", key, differences[key])
-		if i == 0 {
-			fmt.Fprintf(&b, "  as received: %.800s\n", d.raw[key])
-			d.history(ctx, &b, key)
-		}
+		fmt.Fprintf(&b, "  as received: %.800s\n", d.raw[key])
+		d.history(ctx, &b, key)
 	}
 	how := "from a snapshot"
 	if t.resumed {
@@ -194,7 +193,19 @@ func (d *divergence) report(ctx context.Context) string {
 			fmt.Fprintf(&b, "frame %d: %s\n", f.at, d.entry(f.data))
 		}
 	}
+	d.commits(&b)
 	return b.String()
+}
+
+// commits are those of the table around the position.
+func (d *divergence) commits(b *strings.Builder) {
+	v := d.run.versions
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	after, _ := slices.BinarySearchFunc(v.recent, d.position, func(s summary, p uint64) int { return cmp.Compare(s.end, p) })
+	for _, s := range v.recent[max(0, after-20):min(len(v.recent), after+10)] {
+		fmt.Fprintf(b, "commit %s:%s\n", formatLSN(s.end), s.text)
+	}
 }
 
 // entry is what a frame says of the live query, and what else it concerns.

@@ -75,7 +75,8 @@ func (o *Options) faults() []fault {
 }
 
 // haunt goes through the kinds in random order, again and again, until ctx ends.
-func (n *nemesis) haunt(ctx context.Context) error {
+// What has begun then is undone, unless the run has failed.
+func (n *nemesis) haunt(ctx, run context.Context) error {
 	chosen := n.run.options.faults()
 	if len(chosen) == 0 {
 		return nil
@@ -87,8 +88,7 @@ func (n *nemesis) haunt(ctx context.Context) error {
 				return nil
 			}
 			n.run.log.Info("fault", "kind", chosen[i].name)
-			// What has begun is undone whatever happens.
-			if err := chosen[i].do(n, context.WithoutCancel(ctx)); err != nil {
+			if err := chosen[i].do(n, run); err != nil {
 				return fmt.Errorf("fault %s: %w", chosen[i].name, err)
 			}
 			n.run.counts.fault(chosen[i].name)

@@ -39,7 +39,7 @@ func (n *nemesis) altered(ctx context.Context, sql string) (bool, error) {
 		if err == nil {
 			return true, nil
 		}
-		if !survivable(err) {
+		if !survivable(err) || ctx.Err() != nil {
 			return false, err
 		}
 		pause(ctx, 50*time.Millisecond)

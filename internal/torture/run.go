@@ -180,7 +180,7 @@ func (r *run) trouble(ctx context.Context) error {
 		group.Go(func() error { return r.stage.writer(r, i).write(inner) })
 	}
 	group.Go(func() error { return r.stage.janitor(inner, time.Second) })
-	group.Go(func() error { return newNemesis(r).haunt(inner) })
+	group.Go(func() error { return newNemesis(r).haunt(inner, ctx) })
 	group.Go(func() error {
 		tick := time.NewTicker(r.options.Check)
 		defer tick.Stop()

@@ -65,9 +65,7 @@ func (s *store) flush(ctx context.Context) error {
 	defer s.mu.Unlock()
 	byTable := make(map[*table][]*version)
 	for _, v := range s.versions.takeFresh() {
-		if v.from < v.to || v.to == forever {
-			byTable[v.table] = append(byTable[v.table], v)
-		}
+		byTable[v.table] = append(byTable[v.table], v)
 	}
 	for t, rows := range byTable {
 		if err := s.copy(ctx, t, rows); err != nil {

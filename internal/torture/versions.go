@@ -44,9 +44,36 @@ type versions struct {
 	fresh    []*version // not yet stored
 	detached []*version // rows of a partition that is not attached
 	spans    []*span
+	recent   []summary
 	position uint64
 	commits  int64
 	changes  int64
+}
+
+// remembered is how many commits a report can tell about.
+const remembered = 5000
+
+// summary is a commit as a report tells it.
+type summary struct {
+	end  uint64
+	text string
+}
+
+func commitSummary(end uint64, changes []rowChange) summary {
+	var b strings.Builder
+	for i := 0; i < len(changes); {
+		first := &changes[i]
+		n := 0
+		for ; i < len(changes) && changes[i].op == first.op && changes[i].leaf == first.leaf; i++ {
+			n++
+		}
+		fmt.Fprintf(&b, " %d %c %s", n, first.op, first.leaf)
+		if b.Len() > 200 {
+			b.WriteString(" ...")
+			break
+		}
+	}
+	return summary{end, b.String()}
 }
 
 func newVersions(h *hasher, tables []*table) *versions {
@@ -85,6 +112,7 @@ func (v *versions) commit(end uint64, changes []rowChange) error {
 			return err
 		}
 	}
+	v.recent = append(v.recent[max(0, len(v.recent)-remembered+1):], commitSummary(end, changes))
 	v.position = max(v.position, end)
 	v.commits++
 	v.changes += int64(len(changes))
@@ -221,11 +249,11 @@ func (v *versions) forget(position uint64) []int64 {
 	return gone
 }
 
-// takeFresh gives the versions to store.
+// takeFresh gives the versions to store: those that were there between commits.
 func (v *versions) takeFresh() []*version {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	fresh := v.fresh
+	fresh := slices.DeleteFunc(v.fresh, func(row *version) bool { return row.from == row.to })
 	v.fresh = nil
 	return fresh
 }
