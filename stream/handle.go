@@ -257,10 +257,12 @@ func (s *session) unsubscribe(r *request) {
 	sub := s.byID[r.ID]
 	delete(s.byID, r.ID)
 	s.mu.Unlock()
-	if sub != nil {
-		s.company.call(func() { s.company.unsubscribe(sub) })
+	tell := func() { s.say(idAnswer{Type: "unsubscribed", ID: r.ID}) }
+	if sub == nil {
+		tell()
+		return
 	}
-	s.say(idAnswer{Type: "unsubscribed", ID: r.ID})
+	s.company.call(func() { s.company.unsubscribe(sub, tell) })
 }
 
 // maxWaits bounds the waits of one connection.

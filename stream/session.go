@@ -106,9 +106,8 @@ func (s *session) flush() {
 	if s.gone() {
 		return
 	}
-	control, asked := s.takeControl()
 	cut, ok := s.collect()
-	for _, frame := range control {
+	for _, frame := range cut.control {
 		if !s.send(frame) {
 			return
 		}
@@ -127,7 +126,7 @@ func (s *session) flush() {
 	if cut.loading {
 		return // what is waited for may be in rows that have not come yet
 	}
-	for _, w := range s.takeWaits(cut.position, asked) {
+	for _, w := range s.takeWaits(cut.position, cut.asked) {
 		if !s.send(waitedFrame(w.id, cut.position)) {
 			return
 		}
@@ -164,8 +163,10 @@ func (s *session) sendData(cut *cut) bool {
 }
 
 // cut is the state of all subscriptions at one position, as far as the client
-// does not know it.
+// does not know it, with the answers that it has to have before.
 type cut struct {
+	control  [][]byte
+	asked    uint64 // see takeControl
 	position cdc.LSN
 	time     int64
 	updates  []update
@@ -173,24 +174,26 @@ type cut struct {
 	cursor   string // "" where there is nothing to send
 }
 
-// collect advances every cursor to the company's published position. It returns
-// false while a subscription can't go there yet: the others wait with it.
-func (s *session) collect() (cut, bool) {
+// collect takes the answers, and advances every cursor to the company's published
+// position. It returns false while a subscription can't go there yet: the others wait
+// with it.
+func (s *session) collect() (out cut, ok bool) {
 	c := s.company
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	out.control, out.asked = s.takeControl()
 	if s.revoked {
 		s.end(CloseRightsChanged, "rights changed: connect again")
-		return cut{}, false
+		return out, false
 	}
-	out := cut{position: c.published, time: c.stamp}
 	if s.paused {
-		return cut{}, false
+		return out, false
 	}
+	out.position, out.time = c.published, c.stamp
 	behind := false
 	for _, sub := range s.subscriptions {
 		if sub.held {
-			return cut{}, false
+			return out, false
 		}
 		behind = behind || sub.attached && sub.behind()
 	}
@@ -199,7 +202,7 @@ func (s *session) collect() (cut, bool) {
 			s.rebasing = true
 			c.inbox.push(message{do: func() { c.rebase(s) }}, 0)
 		}
-		return cut{}, false
+		return out, false
 	}
 	for _, sub := range s.subscriptions {
 		out.loading = out.loading || !sub.attached

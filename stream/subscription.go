@@ -287,15 +287,18 @@ func (c *company) rebase(s *session) {
 // behind reports whether the chain has let go of what comes next. company.mu is held.
 func (sub *subscription) behind() bool { return sub.next < sub.view.chain.first }
 
-// unsubscribe ends a subscription; its view goes with the last.
-func (c *company) unsubscribe(sub *subscription) {
+// unsubscribe ends a subscription; its view goes with the last. tell says so to the
+// client, which gets no frame before that leaves the subscription out.
+func (c *company) unsubscribe(sub *subscription, tell func()) {
 	v := sub.view
 	if v == nil {
+		tell()
 		return
 	}
 	c.mu.Lock()
 	sub.view = nil
 	sub.session.forget(sub)
+	tell()
 	c.mu.Unlock()
 	delete(v.subscribers, sub)
 	if len(v.subscribers) == 0 {
@@ -323,8 +326,7 @@ func (c *company) closeView(v *view) {
 // end ends a view with an error for each subscription.
 func (c *company) end(v *view, err *Error) {
 	for sub := range v.subscribers {
-		c.unsubscribe(sub)
-		sub.fail(err)
+		c.unsubscribe(sub, func() { sub.fail(err) })
 	}
 }
 
@@ -332,8 +334,7 @@ func (c *company) end(v *view, err *Error) {
 // commit before until the new rows are there.
 func (c *company) rebind(sub *subscription, broken *Error) {
 	if sub.watch != nil { // the rights hang on it
-		c.unsubscribe(sub)
-		sub.session.revoke()
+		c.unsubscribe(sub, sub.session.revoke)
 		return
 	}
 	q, err := (*query)(nil), broken
@@ -342,9 +343,12 @@ func (c *company) rebind(sub *subscription, broken *Error) {
 			err = errorf(CodeFailedPrecondition, "the table has changed its columns: %s", err.Message)
 		}
 	}
-	c.unsubscribe(sub)
+	c.unsubscribe(sub, func() {
+		if err != nil {
+			sub.fail(err)
+		}
+	})
 	if err != nil {
-		sub.fail(err)
 		return
 	}
 	c.mu.Lock()

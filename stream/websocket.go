@@ -287,7 +287,7 @@ func (s *session) leave() {
 		subs := slices.Clone(s.subscriptions)
 		c.mu.RUnlock()
 		for _, sub := range subs {
-			c.unsubscribe(sub)
+			c.unsubscribe(sub, func() {})
 		}
 		s.server.hub.leave(c)
 	}}, 0)

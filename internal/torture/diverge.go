@@ -189,7 +189,7 @@ func (d *divergence) report(ctx context.Context) string {
 	}
 	fmt.Fprintf(&b, "it was begun %s in frame %d\n", how, t.states[0].at)
 	for _, f := range t.frames {
-		if f.at >= d.at-2 && f.at <= d.at+2 {
+		if f.at >= d.at-8 && f.at <= d.at+4 {
 			fmt.Fprintf(&b, "frame %d: %s\n", f.at, d.entry(f.data))
 		}
 	}
@@ -203,7 +203,7 @@ func (d *divergence) commits(b *strings.Builder) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	after, _ := slices.BinarySearchFunc(v.recent, d.position, func(s summary, p uint64) int { return cmp.Compare(s.end, p) })
-	for _, s := range v.recent[max(0, after-20):min(len(v.recent), after+10)] {
+	for _, s := range v.recent[max(0, after-40):min(len(v.recent), after+10)] {
 		fmt.Fprintf(b, "commit %s:%s\n", formatLSN(s.end), s.text)
 	}
 }
