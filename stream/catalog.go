@@ -46,7 +46,8 @@ func (h *Hub) readSchema() (*Schema, fingerprints, error) {
 // rewritten, columns swapped, partitions attached, tables made anew, a publication
 // altered. Their views are read again.
 func (h *Hub) watchCatalog(known fingerprints) {
-	h.every(h.CatalogInterval, func() {
+	h.every(h.CatalogInterval, h.look, func() {
+		begun := time.Now()
 		now, err := h.fingerprints(h.ctx)
 		if err != nil {
 			if h.ctx.Err() == nil {
@@ -55,6 +56,7 @@ func (h *Hub) watchCatalog(known fingerprints) {
 			return
 		}
 		if maps.Equal(known, now) {
+			h.post(func() { h.looked(begun, now) })
 			return
 		}
 		joined := make(map[cdc.TableName]string)
@@ -68,11 +70,58 @@ func (h *Hub) watchCatalog(known fingerprints) {
 			if !maps.Equal(h.prints, now) {
 				h.reload("the catalogue has changed")
 			}
+			h.looked(begun, now)
 		})
 		if len(joined) > 0 {
 			h.group.Go(func() { h.admit(joined) })
 		}
 	})
+}
+
+// looked notes that the catalogue was now when begun. Where that is the one in force, all
+// that was read before was read under it: it never becomes the same again.
+func (h *Hub) looked(begun time.Time, now fingerprints) {
+	if !maps.Equal(h.prints, now) {
+		h.lookSoon()
+		return
+	}
+	h.confirmed.Store(&begun)
+	waiting := h.unconfirmed
+	h.unconfirmed = nil
+	for _, w := range waiting {
+		h.confirm(w.read, w.fn)
+	}
+}
+
+// confirms reports whether rows read by then are known to be those of the catalogue
+// in force. Safe for concurrent use.
+func (h *Hub) confirms(read time.Time) bool {
+	at := h.confirmed.Load()
+	return h.Fingerprints == nil || at != nil && at.After(read)
+}
+
+// confirm calls fn in the hub's goroutine once confirms(read).
+func (h *Hub) confirm(read time.Time, fn func()) {
+	if h.confirms(read) {
+		fn()
+		return
+	}
+	h.unconfirmed = append(h.unconfirmed, unconfirmed{read, fn})
+	h.lookSoon()
+}
+
+// lookSoon has the catalogue looked at now.
+func (h *Hub) lookSoon() {
+	select {
+	case h.look <- struct{}{}:
+	default:
+	}
+}
+
+// unconfirmed waits for a look at the catalogue.
+type unconfirmed struct {
+	read time.Time
+	fn   func()
 }
 
 // admit waits for the transactions that were open when tables joined the

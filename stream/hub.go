@@ -69,21 +69,24 @@ type Hub struct {
 	group   sync.WaitGroup
 	ctx     context.Context // Run's
 
-	schema    atomic.Pointer[Schema]
-	served    atomic.Pointer[tables]
-	shapes    map[string]*shape // by the mapping's table name
-	relations map[uint32]*shape // by relation OID, leaves included
-	bindings  map[*cdc.Relation]*binding
-	asked     map[*cdc.Relation]bool   // unknown or stale, and the schema was read for it
-	broken    map[string]*Error        // tables that can't be served, by name
-	prints    fingerprints             // of the catalogue in force
-	marks     map[cdc.TableName]string // what a table's rows must not outlive: cursors end with it
-	admitted  map[cdc.TableName]string // the place in the publication as of which a table is complete
-	back      bool                     // the log is looked through: nothing is read for it
-	companies map[string]*company
-	ring      ring
-	touched   []*company       // by the transaction being routed
-	current   *cdc.Transaction // being routed, nil between
+	schema      atomic.Pointer[Schema]
+	served      atomic.Pointer[tables]
+	shapes      map[string]*shape // by the mapping's table name
+	relations   map[uint32]*shape // by relation OID, leaves included
+	bindings    map[*cdc.Relation]*binding
+	asked       map[*cdc.Relation]bool   // unknown or stale, and the schema was read for it
+	broken      map[string]*Error        // tables that can't be served, by name
+	prints      fingerprints             // of the catalogue in force
+	marks       map[cdc.TableName]string // what a table's rows must not outlive: cursors end with it
+	admitted    map[cdc.TableName]string // the place in the publication as of which a table is complete
+	look        chan struct{}            // capacity 1: the catalogue is to be looked at
+	confirmed   atomic.Pointer[time.Time]
+	unconfirmed []unconfirmed
+	back        bool // the log is looked through: nothing is read for it
+	companies   map[string]*company
+	ring        ring
+	touched     []*company       // by the transaction being routed
+	current     *cdc.Transaction // being routed, nil between
 
 	sealer   *sealer
 	epoch    atomic.Pointer[string] // names the history that positions belong to
@@ -153,6 +156,7 @@ func NewHub(o Options) (*Hub, error) {
 		ring:      ring{scopes: make(map[string]*scope)},
 		markedAt:  time.Now(),
 		calls:     make(chan func()),
+		look:      make(chan struct{}, 1),
 		running:   make(chan struct{}),
 		done:      make(chan struct{}),
 		bindings:  make(map[*cdc.Relation]*binding),

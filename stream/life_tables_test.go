@@ -67,6 +67,32 @@ func TestLifeAwayThroughDetach(t *testing.T) {
 	l.settle("the partition is back", false)
 }
 
+// A partition is detached, and before anybody has looked at the catalogue a query is
+// opened, which finds its rows gone: who comes back to that query still shows them.
+func TestLifeAwayThroughDetachUnseen(t *testing.T) {
+	o := lifeOptions(lotsSchema, lotsConfig, "lots", "lots_a", "lots_b")
+	o.Tuning.CatalogInterval = lookNever
+	l := startLife(t, o, lotsQueries)
+	l.Exec(`ALTER TABLE lots DETACH PARTITION lots_b`)
+	fresh, opened := l.connect(nil)
+	l.check(fresh, opened, "detached (new)", false)
+	back, queries := l.connect(l.away)
+	l.check(back, queries, "detached (came back)", true)
+	l.check(l.stays, l.shown, "detached (stayed)", true)
+}
+
+// The same where the query has been resumed, and is now to be read for another client.
+func TestLifeResumedThroughDetachUnseen(t *testing.T) {
+	o := lifeOptions(lotsSchema, lotsConfig, "lots", "lots_a", "lots_b")
+	o.Tuning.CatalogInterval = lookNever
+	l := startLife(t, o, lotsQueries[:2])
+	back, queries := l.connect(l.away)
+	l.Exec(`ALTER TABLE lots DETACH PARTITION lots_b`)
+	fresh, opened := l.connect(nil)
+	l.check(fresh, opened, "detached (new)", true)
+	l.check(back, queries, "detached (resumed)", true)
+}
+
 // A leaf made with the default replica identity sends old rows without a company:
 // queries stay exact, and the log says so.
 func TestLifeLeafIdentity(t *testing.T) {

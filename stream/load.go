@@ -55,6 +55,7 @@ type loaded struct {
 	snapshot cdc.Snapshot
 	rows     map[string]loadedRow
 	full     bool // a window: there may be more rows behind these
+	read     time.Time
 	err      error
 }
 
@@ -147,11 +148,13 @@ func (c *company) read(v *view, l *loading, attempt int) {
 	h.Metrics.Snapshots.Inc()
 	q, collect := v.selection(c.id, h.RowsPerQuery)
 	q.Urgent, q.Unwanted = v.mask.verbatim, l.abandoned.Load
+	rowless := v.rowless
 	h.group.Go(func() {
 		if attempt > 0 {
 			pause(h.ctx, min(time.Millisecond<<min(attempt, 10), time.Second))
 		}
 		snap, err := c.snapshot(q)
+		read := time.Now()
 		if attempt == 0 {
 			l.read()
 		}
@@ -165,14 +168,17 @@ func (c *company) read(v *view, l *loading, attempt int) {
 				c.inbox.push(message{do: func() {
 					c.reached(here)
 					rows, full := collect()
-					c.finish(v, l, loaded{snapshot: snap, rows: rows, full: full, err: err}, attempt)
+					c.finish(v, l, loaded{snapshot: snap, rows: rows, full: full, read: read, err: err}, attempt)
 				}}, 0)
 			}
-			if err != nil {
+			switch {
+			case err != nil:
 				finish(h.position)
-				return
+			case rowless: // its clients have rows of before
+				h.confirm(read, func() { h.await(snap.Position, 0, nil, finish) })
+			default:
+				h.await(snap.Position, 0, nil, finish)
 			}
-			h.await(snap.Position, 0, nil, finish)
 		})
 	})
 }
@@ -231,6 +237,7 @@ func (c *company) finish(v *view, l *loading, r loaded, attempt int) {
 			return
 		}
 	}
+	v.read = r.read
 	c.settleLoaded(v, l, rows)
 }
 

@@ -3,6 +3,7 @@ package stream
 import (
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/walwire/walwire/cdc"
 )
@@ -23,6 +24,15 @@ func (c *company) resume(sub *subscription, v *view) (resumed, wait bool) {
 		return false, false
 	}
 	if !v.follows() {
+		return false, true
+	}
+	if read := v.read; !v.rowless && !c.hub.confirms(read) {
+		// Its rows may be those of a catalogue that the token does not know of yet.
+		c.hub.group.Go(func() {
+			c.hub.post(func() {
+				c.hub.confirm(read, func() { c.inbox.push(message{do: func() { c.confirmed(v, read) }}, 0) })
+			})
+		})
 		return false, true
 	}
 	c.mu.Lock()
@@ -46,6 +56,14 @@ func (c *company) resume(sub *subscription, v *view) (resumed, wait bool) {
 	c.continueLocked(sub, v.chain.end(), missed)
 	c.mu.Unlock()
 	return true, false
+}
+
+// confirmed lets those go on who wait for a look at the catalogue after the view's rows
+// were read.
+func (c *company) confirmed(v *view, read time.Time) {
+	if v.read.Equal(read) && v.live() {
+		c.release(v)
+	}
 }
 
 // continueLocked attaches a subscription that needs no snapshot.

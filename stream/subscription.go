@@ -227,14 +227,18 @@ func (sub *subscription) startOverLocked() {
 func (c *company) release(v *view) {
 	for sub := range v.subscribers {
 		if sub.resume != nil && !sub.attached {
-			c.resume(sub, v)
-			sub.resume = nil
+			if _, wait := c.resume(sub, v); !wait {
+				sub.resume = nil
+			}
 		}
 	}
 	var b *base
 	c.mu.Lock()
 	for sub := range v.subscribers {
-		if !sub.attached {
+		switch {
+		case sub.resume != nil && !sub.attached:
+			continue
+		case !sub.attached:
 			if b == nil {
 				b = v.base()
 			}

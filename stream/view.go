@@ -3,6 +3,7 @@ package stream
 import (
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/walwire/walwire/mapping/predicate"
 )
@@ -142,11 +143,12 @@ type view struct {
 	// rowless is set while the view's rows are not known: it was resumed, and follows
 	// the stream by old rows and new ones, without a SELECT.
 	rowless bool
-	loading *loading // set until the first hand-off is done, and while read again
-	mark    uint64   // scratch.seen when last found
-	was     uint64   // scratch.seen when last found by a row as it was
-	dirty   bool     // in company.dirty
-	fresh   []*entry // not yet in chain
+	read    time.Time // when its rows had been read
+	loading *loading  // set until the first hand-off is done, and while read again
+	mark    uint64    // scratch.seen when last found
+	was     uint64    // scratch.seen when last found by a row as it was
+	dirty   bool      // in company.dirty
+	fresh   []*entry  // not yet in chain
 
 	chain chain // guarded by company.mu
 }

@@ -10,7 +10,7 @@ import (
 // known to see, which of them are visible by now. Until one is, it must be
 // neither dropped nor acknowledged: a hand-off may still need it.
 func (h *Hub) watchVisibility() {
-	h.every(h.VisibilityInterval, func() {
+	h.every(h.VisibilityInterval, nil, func() {
 		if h.pending.Load() == 0 {
 			h.post(h.tidy)
 			return
@@ -29,8 +29,8 @@ func (h *Hub) watchVisibility() {
 // Unseen is how many commits no snapshot is known to see. Safe for concurrent use.
 func (h *Hub) Unseen() int { return int(h.pending.Load()) }
 
-// every calls fn at an interval until the hub ends.
-func (h *Hub) every(interval time.Duration, fn func()) {
+// every calls fn at an interval, and when it is asked to, until the hub ends.
+func (h *Hub) every(interval time.Duration, asked <-chan struct{}, fn func()) {
 	t := time.NewTicker(interval)
 	defer t.Stop()
 	for {
@@ -38,8 +38,9 @@ func (h *Hub) every(interval time.Duration, fn func()) {
 		case <-h.ctx.Done():
 			return
 		case <-t.C:
-			fn()
+		case <-asked:
 		}
+		fn()
 	}
 }
 
