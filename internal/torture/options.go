@@ -49,7 +49,7 @@ type Options struct {
 func (o *Options) Flags(fs *flag.FlagSet) {
 	fs.Uint64Var(&o.Seed, "seed", 1, "seed of everything random")
 	fs.IntVar(&o.Seconds, "seconds", 20, "how long to write")
-	fs.IntVar(&o.Clients, "clients", 40, "clients; 200 where it is to run for 5 minutes or more and this is not given")
+	fs.IntVar(&o.Clients, "clients", 40, "clients; this and others are more where it is to run for 5 minutes or longer")
 	fs.IntVar(&o.Writers, "writers", 6, "writers")
 	fs.IntVar(&o.Subscriptions, "subscriptions", 3, "live queries of a client, at most")
 	fs.IntVar(&o.Queries, "queries", 24, "queries that the clients of one role choose from")
@@ -87,7 +87,13 @@ func (o *Options) Complete(fs *flag.FlagSet) {
 		o.Life = 20 * time.Second
 	}
 	if !given["rate"] {
-		o.Rate = 3000
+		o.Rate = 5000
+	}
+	if !given["writers"] {
+		o.Writers = 8
+	}
+	if !given["fault-pace"] {
+		o.FaultPace = 2 * time.Second
 	}
 }
 
