@@ -3,7 +3,6 @@ package cdc
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strconv"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -48,11 +47,11 @@ func (c *Consumer) begin(ctx context.Context, side *pgconn.PgConn, from LSN) err
 	c.Acknowledge(from)
 	c.floor.Store(uint64(from))
 	if gap != nil {
-		level := slog.LevelWarn
-		if gap.From == 0 { // a new slot: nobody has been shown anything yet
-			level = slog.LevelInfo
+		if gap.From == 0 { // nobody has been shown anything yet
+			c.opts.Log.Info("the stream begins", "why", gap.Why, "at", from.String())
+		} else {
+			c.opts.Log.Warn("commits may be missing from the stream", "why", gap.Why, "from", gap.From.String(), "to", from.String())
 		}
-		c.opts.Log.Log(ctx, level, "commits may be missing from the stream", "why", gap.Why, "from", gap.From.String(), "to", from.String())
 		c.feed.append(&Transaction{Commit: from, End: from, Gap: gap})
 	}
 	return nil

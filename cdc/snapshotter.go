@@ -146,7 +146,12 @@ func (s *Snapshotter) Read(ctx context.Context, q Select) (Snapshot, error) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, s.opts.LockTimeout+s.opts.StatementTimeout+s.opts.Margin)
 	defer cancel()
+	begun := time.Now()
 	snap, flushed, err := s.read(bounded, conn.Conn().PgConn(), q)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "57014" && time.Since(begun) < s.opts.StatementTimeout {
+		return Snapshot{}, fmt.Errorf("snapshot of %s: canceled by somebody: %s", q.Table, pg.Message) // not a timeout: may be tried again
+	}
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("snapshot of %s: %w", q.Table, err)
 	}

@@ -65,10 +65,20 @@ func grant(ctx context.Context, tx pgx.Tx, name string, tables []pgx.Identifier)
 	}
 	rights := []string{"CONNECT ON DATABASE " + pgx.Identifier{database}.Sanitize()}
 	for _, t := range tables {
-		if len(t) > 1 {
+		// A GRANT of what there is would alter the table's catalogue, and so reset all
+		// clients that are away.
+		var uses, selects bool
+		err := tx.QueryRow(ctx, `SELECT has_schema_privilege($1, relnamespace, 'USAGE'), has_table_privilege($1, oid, 'SELECT')
+			FROM pg_class WHERE oid = $2::text::regclass`, name, t.Sanitize()).Scan(&uses, &selects)
+		if err != nil {
+			return fmt.Errorf("read the rights on %s: %w", t.Sanitize(), err)
+		}
+		if !uses && len(t) > 1 {
 			rights = append(rights, "USAGE ON SCHEMA "+t[:1].Sanitize())
 		}
-		rights = append(rights, "SELECT ON TABLE "+t.Sanitize())
+		if !selects {
+			rights = append(rights, "SELECT ON TABLE "+t.Sanitize())
+		}
 	}
 	for _, right := range rights {
 		if _, err := tx.Exec(ctx, "GRANT "+right+" TO "+pgx.Identifier{name}.Sanitize()); err != nil {

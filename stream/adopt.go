@@ -93,6 +93,9 @@ func (h *Hub) adopt(schema *Schema, changed func(*shape) bool) {
 				"table", name, "of", leaf.String(), "mend", "ALTER TABLE "+leaf.String()+" REPLICA IDENTITY FULL")
 		}
 	}
+	for _, s := range h.shapes {
+		h.companyType.Store(s.columns[s.company].Type)
+	}
 	h.tell(!maps.Equal(old, h.shapes), reread)
 }
 
@@ -115,14 +118,13 @@ func (h *Hub) tell(changed bool, reread []*shape) {
 	h.served.Store(served)
 	for _, c := range h.companies {
 		h.deliver(c)
-		var log, unseen []companyTx
+		var log companyLog
 		if changed {
-			log, unseen = h.logOf(c)
+			log = h.logOf(c)
 		}
 		c.inbox.push(message{do: func() {
 			if changed {
-				c.recent, c.unseen = log, unseen
-				c.trim(c.floor)
+				c.takeLog(log)
 			}
 			c.adopt(served, reread)
 		}}, 0)

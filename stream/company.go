@@ -39,6 +39,7 @@ type company struct {
 	time        int64       // commit time at position, 0 where it is not one commit's
 	unseen      []companyTx // commits that the next snapshot may not see
 	recent      []companyTx // recent commits, all above floor
+	logN        uint64      // of the companyLog that it is from
 	floor       cdc.LSN
 	last        commit  // the latest in the log up to position, of whichever company
 	after       uint64  // snapshots must have left transaction ids up to here behind
@@ -84,8 +85,8 @@ func newCompany(h *Hub, id string) *company {
 		position: h.position,
 	}
 	c.scratch.at = make(map[string]int)
-	c.recent, c.unseen = h.logOf(c)
-	c.floor, c.last, c.after = h.ring.floor, h.here().last, h.after
+	c.takeLog(h.logOf(c))
+	c.last, c.after = h.here().last, h.after
 	c.published, c.at = c.position, cursor{c.position, c.last}
 	return c
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/cdc/pgvalue"
 )
 
 // Options are a Hub's parts and bounds.
@@ -85,8 +86,10 @@ type Hub struct {
 	back        bool // the log is looked through: nothing is read for it
 	companies   map[string]*company
 	ring        ring
-	touched     []*company       // by the transaction being routed
-	current     *cdc.Transaction // being routed, nil between
+	logs        uint64                       // companyLogs so far
+	companyType atomic.Pointer[pgvalue.Type] // of the tables' company columns; nil: none was ever served
+	touched     []*company                   // by the transaction being routed
+	current     *cdc.Transaction             // being routed, nil between
 
 	sealer   *sealer
 	epoch    atomic.Pointer[string] // names the history that positions belong to

@@ -78,12 +78,12 @@ func (c *company) seed(v *view) {
 	for i := range c.unseen {
 		t := &c.unseen[i]
 		for _, s := range t.reread {
-			if s == v.table.shape {
+			if s == v.table.shape && v.loading != nil {
 				v.loading.require = append(v.loading.require, t.tx.XID)
 			}
 		}
 		for s, changes := range byTable(t.changes) {
-			if s == v.table.shape {
+			if s == v.table.shape && v.loading != nil { // a row that can't be read ends it
 				c.seedTable(v, t.tx.XID, changes)
 			}
 		}
@@ -312,13 +312,29 @@ func (c *company) rereadAll(t *table, require ...uint32) {
 	}
 }
 
+// endLoad ends those who need a view's rows, which can't be had: all, or of a view
+// that goes on without rows those who have none.
+func (c *company) endLoad(v *view, err *Error) {
+	if !v.rowless {
+		c.end(v, err)
+		return
+	}
+	v.loading = nil
+	delete(v.table.loading, v)
+	for sub := range v.subscribers {
+		if !sub.attached {
+			c.unsubscribe(sub, func() { sub.fail(err) })
+		}
+	}
+}
+
 // loadFailed ends the view where trying again can't help.
 func (c *company) loadFailed(v *view, l *loading, err error, attempt int) {
 	var known *Error
 	var pg *pgconn.PgError
 	switch {
 	case errors.As(err, &known):
-		c.end(v, known)
+		c.endLoad(v, known)
 	case errors.Is(err, context.Canceled):
 	case errors.Is(err, cdc.ErrShapeChanged) || errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "42703" || pg.Code == "42883"):
 		// The table was altered: the schema comes first, and makes the views anew.
@@ -330,10 +346,10 @@ func (c *company) loadFailed(v *view, l *loading, err error, attempt int) {
 		})
 		c.read(v, l, attempt+1)
 	case errors.As(err, &pg) && pg.Code == "57014": // query_canceled: the statement timeout
-		c.end(v, errorf(CodeResourceExhausted, "the query took longer than limits.snapshot_timeout: narrow its filter"))
+		c.endLoad(v, errorf(CodeResourceExhausted, "the query took longer than limits.snapshot_timeout: narrow its filter"))
 	case errors.As(err, &pg) && (pg.Code == "42501" || pg.Code[:2] == "22"):
 		c.log.Error("snapshot refused by the database", "table", v.table.shape.mapping.Name, "error", err)
-		c.end(v, errorf(CodeFailedPrecondition, "the server can't read table %s: its log says more", v.table.shape.mapping.Name))
+		c.endLoad(v, errorf(CodeFailedPrecondition, "the server can't read table %s: its log says more", v.table.shape.mapping.Name))
 	default: // no connection, no lock yet, a restart: it will come back
 		c.log.Warn("snapshot failed, trying again", "table", v.table.shape.mapping.Name, "attempt", attempt, "error", err)
 		c.read(v, l, attempt+1)

@@ -235,31 +235,48 @@ func (h *Hub) deliver(c *company) {
 // restart makes a company let go of what waits for it and read every view again.
 func (h *Hub) restart(c *company) {
 	c.routing = routing{touched: c.routing.touched}
-	log, unseen := h.logOf(c)
-	floor, here, after := h.ring.floor, h.here(), h.after
+	log, here, after := h.logOf(c), h.here(), h.after
 	c.inbox.restart(message{do: func() {
-		c.recent, c.unseen, c.floor, c.after = log, unseen, floor, after
+		c.takeLog(log)
+		c.floor, c.after = log.floor, after
 		c.reached(here)
 		c.last = here.last
 		c.restart()
 	}})
 }
 
-// logOf gives what the ring holds of a company, as its own, and the commits
-// that a snapshot of now may not see.
-func (h *Hub) logOf(c *company) (log, unseen []companyTx) {
-	log = h.splitFor(c, h.ring.of(c.id))
+// companyLog is what the ring holds of a company, as its own, and the commits that a
+// snapshot of then may not see.
+type companyLog struct {
+	n              uint64 // later ones have higher numbers
+	floor          cdc.LSN
+	recent, unseen []companyTx
+}
+
+func (h *Hub) logOf(c *company) companyLog {
+	h.logs++
+	log := h.splitFor(c, h.ring.of(c.id))
 	if len(h.unseen) == 0 {
-		return log, nil
+		return companyLog{h.logs, h.ring.floor, log, nil}
 	}
 	older := 0 // than the ring
 	for older < len(h.unseen) && h.unseen[older].End <= h.ring.floor {
 		older++
 	}
-	unseen = h.splitFor(c, h.unseen[:older])
+	unseen := h.splitFor(c, h.unseen[:older])
 	oldest := h.unseen[0].Commit
 	i := sort.Search(len(log), func(i int) bool { return log[i].tx.Commit >= oldest })
-	return log, append(unseen, log[i:]...)
+	return companyLog{h.logs, h.ring.floor, log, append(unseen, log[i:]...)}
+}
+
+// takeLog replaces the company's log, unless it has a later one: that of a restart
+// comes before what waited.
+func (c *company) takeLog(log companyLog) {
+	if log.n < c.logN {
+		return
+	}
+	c.logN, c.recent, c.unseen = log.n, log.recent, log.unseen
+	c.trim(max(c.floor, log.floor))
 }
 
 // splitFor gives what transactions mean to one company, by the shapes in force. The

@@ -36,8 +36,9 @@ func (v *values) Column(ordinal int) (text []byte, null bool) {
 	return text, text == nil
 }
 
-// appendKey appends the canonical key of a row: the keys of its key columns,
-// each but the last behind its length.
+// appendKey appends what names a row: the keys of its key columns, each but the last
+// behind its length, and of a value that can be spelt in several ways its JSON too, by
+// which clients know the row.
 func (s *shape) appendKey(dst []byte, from source) ([]byte, error) {
 	var err error
 	for i, ordinal := range s.key {
@@ -49,6 +50,11 @@ func (s *shape) appendKey(dst []byte, from source) ([]byte, error) {
 		text, _ := from.Column(ordinal)
 		if dst, err = s.columns[ordinal].Type.AppendKey(dst, text); err != nil {
 			return dst, err
+		}
+		if s.spelt[i] {
+			if dst, err = s.columns[ordinal].Type.AppendJSON(dst, text); err != nil {
+				return dst, err
+			}
 		}
 		if !last {
 			binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))

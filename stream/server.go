@@ -196,10 +196,15 @@ func (s *Server) waitHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
+	company, err := s.companyOf(p)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	reached := make(chan struct{})
-	s.hub.awaitServed(ctx, s.companyOf(p), lsn, timeout, func() { close(reached) })
+	s.hub.awaitServed(ctx, company, lsn, timeout, func() { close(reached) })
 	select {
 	case <-reached:
 		writeJSON(w, http.StatusOK, map[string]string{"position": s.hub.Position().String()})

@@ -28,12 +28,16 @@ type shape struct {
 	catalog  *cdc.Table
 	columns  []predicate.Column
 	key      []int
+	spelt    []bool // of the key's columns: equal values may look different
 	company  int
 	distinct func(column int) float64
 }
 
 func newShape(m *mapping.Table, t *cdc.Table) *shape {
 	s := &shape{mapping: m, catalog: t, columns: m.Columns, key: m.Key, company: m.Company}
+	for _, k := range s.key {
+		s.spelt = append(s.spelt, m.Columns[k].Type.Spelt())
+	}
 	s.distinct = func(column int) float64 {
 		if i, ok := t.Column(m.Columns[column].Name); ok {
 			return t.Columns[i].Distinct

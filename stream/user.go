@@ -109,11 +109,13 @@ func (v verbatim) Column(i int) (text []byte, null bool) {
 
 // companyOf gives the hub's name of the principal's company: as the WAL prints it.
 // All tables' company columns are of one kind.
-func (s *Server) companyOf(p *auth.Principal) string {
-	for _, sh := range s.hub.serving().shapes {
-		if param, err := sh.columns[sh.company].Type.Parse(p.Company); err == nil {
-			return param.Text
-		}
+func (s *Server) companyOf(p *auth.Principal) (string, *Error) {
+	kind := s.hub.companyType.Load()
+	if kind == nil {
+		return "", errorf(CodeUnavailable, "the server can't take a connection now: it has no table to serve yet; try again")
 	}
-	return p.Company
+	if param, err := kind.Parse(p.Company); err == nil {
+		return param.Text, nil
+	}
+	return p.Company, nil // nothing is its
 }

@@ -104,8 +104,13 @@ func (s *Server) serve(conn *websocket.Conn, token string) {
 		refuse(t, err, code)
 		return
 	}
+	company, err := s.companyOf(p)
+	if err != nil {
+		refuse(t, err, CloseStopping)
+		return
+	}
 	ss := newSession(s, newSessionID(), p, t)
-	if ss.company = s.hub.join(ctx, s.companyOf(p)); ss.company == nil {
+	if ss.company = s.hub.join(ctx, company); ss.company == nil {
 		refuse(t, errorf(CodeUnavailable, "the server can't take a connection now: try again"), CloseStopping)
 		return
 	}

@@ -32,6 +32,15 @@ func (t *Type) AppendKey(dst, text []byte) ([]byte, error) {
 	return t.appendNumberKey(dst, text)
 }
 
+// Spelt reports whether equal values may be printed in several ways: 1.0 and 1.00.
+func (t *Type) Spelt() bool {
+	switch t.Kind {
+	case KindFloat4, KindFloat8, KindNumeric, KindInterval, KindJSONB, KindArray:
+		return true
+	}
+	return false
+}
+
 // Key is AppendKey without the copy where the key is the text itself or a part
 // of it. The key aliases text or buf; buf is scratch, perhaps grown, for the
 // next call.

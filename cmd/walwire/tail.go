@@ -73,13 +73,15 @@ func (t *tailCmd) Run(ctx context.Context, c *console) error {
 	return goal.unmet(fmt.Sprintf("timeout after %s", t.Timeout))
 }
 
-// persist follows over one connection after the other, once one has brought rows.
+// persist follows over one connection after the other, once one has brought rows or
+// while the server is starting.
 func (t *tailCmd) persist(ctx context.Context, c *console, address string, goal *tailGoal) error {
 	const first, most = 100 * time.Millisecond, 5 * time.Second
 	for wait := first; ; wait = min(2*wait, most) {
 		cursor := goal.cursor
+		goal.here = false
 		err := t.follow(ctx, address, goal, func(frame []byte) (bool, error) { return goal.take(c.out, frame) })
-		if err == nil || ctx.Err() != nil || goal.cursor == "" || !comesBack(err) {
+		if err == nil || ctx.Err() != nil || !comesBack(err) || goal.cursor == "" && !starting(err) {
 			return err
 		}
 		if goal.cursor != cursor {
@@ -94,6 +96,12 @@ func (t *tailCmd) persist(ctx context.Context, c *console, address string, goal 
 		case <-time.After(wait):
 		}
 	}
+}
+
+// starting reports whether the server is there and can't serve yet.
+func starting(err error) bool {
+	var told *serverError
+	return errors.As(err, &told) && told.code == "unavailable"
 }
 
 // comesBack reports whether another connection may be better.

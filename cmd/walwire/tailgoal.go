@@ -14,6 +14,7 @@ type tailGoal struct {
 	frames  int  // data frames still wanted
 	waited  bool // no wait is open
 	welcome bool // the server has let us in
+	here    bool // the query has been answered on this connection
 
 	cursor, token string // to go on from, on another connection
 }
@@ -35,7 +36,8 @@ type frameHead struct {
 
 // keep notes what the query can be resumed with.
 func (g *tailGoal) keep(head *frameHead) {
-	if head.Cursor != "" {
+	g.here = g.here || len(head.Subscriptions) > 0
+	if head.Cursor != "" && g.here { // else the query is still where it was on the connection before
 		g.cursor = head.Cursor
 	}
 	for _, s := range head.Subscriptions {
