@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -200,27 +199,27 @@ func mustWrite(t *testing.T, file, text string) {
 	}
 }
 
+// mustCreate makes a file.
+func mustCreate(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A standby is refused, with what to do, and is not read from by way of a URL that
 // names both.
 func TestStandbyRefused(t *testing.T) {
 	primary := newKept(t, nil)
 	s := apptest.Prepare(t, itemsOptions(primary.URL(), nil))
 	standby := &keptServer{t: t, dir: primary.dir + ".standby", settings: primary.settings}
-	if err := os.Mkdir(standby.dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	u, err := url.Parse(primary.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	password, _ := u.User.Password()
-	backup := exec.Command(filepath.Join(primary.BinDir(), "pg_basebackup"), "-D", filepath.Join(standby.dir, "data"), "-d", primary.URL(), "-R", "-c", "fast", "-X", "stream")
-	if out, err := backup.CombinedOutput(); err != nil {
-		t.Fatalf("pg_basebackup: %v\n%s", err, out)
-	}
-	if err := os.WriteFile(filepath.Join(standby.dir, "password"), []byte(password+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	primary.stop()
+	copyTree(t, primary.dir, standby.dir)
+	primary.start()
+	s.DB = pgtest.MustConnect(s.TB, s.AdminURL)
+	data := filepath.Join(standby.dir, "data")
+	mustCreate(t, filepath.Join(data, "standby.signal"), "")
+	mustCreate(t, filepath.Join(data, "postgresql.auto.conf"), "primary_conninfo = '"+primary.URL()+"'\n")
 	ownAs(t, standby.dir, filepath.Join(primary.dir, "data"))
 	standby.start()
 	defer standby.stop()
