@@ -23,7 +23,7 @@ type slotState struct {
 // invalidationSQL is why slot s was invalidated, "" where it was not or the server
 // does not say: 17 and newer give a reason, 16 a mere flag, older ones nothing.
 const invalidationSQL = `coalesce(to_jsonb(s)->>'invalidation_reason',
-	CASE WHEN to_jsonb(s)->>'conflicting' = 'true' THEN 'conflict with recovery' END, '')`
+	'')`
 
 func readSlot(ctx context.Context, conn *pgconn.PgConn, name string) (*slotState, error) {
 	rows, err := simpleQuery(ctx, conn, `SELECT coalesce(plugin, ''), coalesce(database, ''), active, coalesce(active_pid, 0),
