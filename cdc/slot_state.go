@@ -21,9 +21,9 @@ type slotState struct {
 }
 
 // invalidationSQL is why slot s was invalidated, "" where it was not or the server
-// does not say: 17 and newer give a reason, 16 a mere flag, older ones nothing.
-const invalidationSQL = `coalesce(to_jsonb(s)->>'invalidation_reason',
-	'')`
+// does not say: 17 and newer give a reason. 16 has a flag, conflicting, which it sets
+// for every slot that is lost.
+const invalidationSQL = `coalesce(to_jsonb(s)->>'invalidation_reason', '')`
 
 func readSlot(ctx context.Context, conn *pgconn.PgConn, name string) (*slotState, error) {
 	rows, err := simpleQuery(ctx, conn, `SELECT coalesce(plugin, ''), coalesce(database, ''), active, coalesce(active_pid, 0),
