@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -144,7 +145,7 @@ func (n *nemesis) databaseSlow(ctx context.Context) error {
 	p := n.stage.proxies.database
 	err := addToxic(p, "latency", fmt.Sprintf(`{"latency": %d, "jitter": 20}`, 5+n.r.IntN(60)))
 	pause(ctx, n.some(3*time.Second))
-	healToxics(ctx, p)
+	heal(ctx, p)
 	return err
 }
 
@@ -154,7 +155,7 @@ func (n *nemesis) databaseSilent(ctx context.Context) error {
 	p := n.stage.proxies.database
 	err := addToxic(p, "timeout", `{"timeout": 0}`)
 	pause(ctx, n.some(3*time.Second))
-	healToxics(ctx, p)
+	heal(ctx, p)
 	return err
 }
 
@@ -172,16 +173,14 @@ func (n *nemesis) clientSlow(ctx context.Context) error {
 		err = addToxic(p, "bandwidth", `{"rate": 30}`)
 	}
 	pause(ctx, n.some(4*time.Second))
-	healToxics(ctx, p)
-	return err
+	return errors.Join(err, replace(p))
 }
 
 func (n *nemesis) clientSilent(ctx context.Context) error {
 	p := n.stage.proxies.clients[n.r.IntN(clientProxies)]
 	err := addToxic(p, "timeout", `{"timeout": 0}`)
 	pause(ctx, n.some(3*time.Second))
-	healToxics(ctx, p)
-	return err
+	return errors.Join(err, replace(p))
 }
 
 // connectionLimit leaves walwire fewer connections than it wants.

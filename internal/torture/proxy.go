@@ -16,8 +16,14 @@ const clientProxies = 4
 // proxies are the networks: between walwire and PostgreSQL, and between the
 // clients and walwire.
 type proxies struct {
-	database *toxiproxy.Proxy
-	clients  []*toxiproxy.Proxy
+	database *proxy
+	clients  []*proxy
+}
+
+// proxy is one network.
+type proxy struct {
+	*toxiproxy.Proxy
+	open func() *toxiproxy.Proxy // another one in its place
 }
 
 func openProxies(database, server string) (*proxies, error) {
@@ -32,7 +38,10 @@ func openProxies(database, server string) (*proxies, error) {
 		if i == 0 {
 			upstream = database
 		}
-		x := toxiproxy.NewProxy(api, fmt.Sprintf("proxy %d", i), listen, upstream)
+		open := func() *toxiproxy.Proxy {
+			return toxiproxy.NewProxy(api, fmt.Sprintf("proxy %d", i), listen, upstream)
+		}
+		x := &proxy{Proxy: open(), open: open}
 		if err := x.Start(); err != nil {
 			return nil, fmt.Errorf("open a proxy: %w", err)
 		}
@@ -45,8 +54,8 @@ func openProxies(database, server string) (*proxies, error) {
 	return p, nil
 }
 
-func (p *proxies) all() []*toxiproxy.Proxy {
-	return append([]*toxiproxy.Proxy{p.database}, p.clients...)
+func (p *proxies) all() []*proxy {
+	return append([]*proxy{p.database}, p.clients...)
 }
 
 func (p *proxies) close() {
@@ -55,8 +64,8 @@ func (p *proxies) close() {
 	}
 }
 
-// addToxic spoils what goes through a proxy, both ways, until healToxics.
-func addToxic(x *toxiproxy.Proxy, typ, attributes string) error {
+// addToxic spoils what goes through a proxy, both ways, until heal or replace.
+func addToxic(x *proxy, typ, attributes string) error {
 	for _, stream := range []string{"upstream", "downstream"} {
 		text := fmt.Sprintf(`{"name": %q, "type": %q, "stream": %q, "toxicity": 1, "attributes": %s}`, typ+" "+stream, typ, stream, attributes)
 		if _, err := x.Toxics.AddToxicJson(bytes.NewReader([]byte(text))); err != nil {
@@ -66,9 +75,19 @@ func addToxic(x *toxiproxy.Proxy, typ, attributes string) error {
 	return nil
 }
 
-func healToxics(ctx context.Context, x *toxiproxy.Proxy) { x.Toxics.ResetToxics(ctx) }
+// heal lets a proxy's connections go on unspoilt.
+func heal(ctx context.Context, x *proxy) { x.Toxics.ResetToxics(ctx) }
+
+// replace ends a proxy's connections and puts an unspoilt one in its place. Where
+// connections end by themselves all the time, as those of clients do, heal can wait for
+// ever: toxiproxy takes toxics away under the lock that an ending connection waits for.
+func replace(x *proxy) error {
+	x.Stop()
+	x.Proxy = x.open()
+	return x.Start()
+}
 
 // cut ends all connections and refuses others; mend lets them in again.
-func cut(x *toxiproxy.Proxy) { x.Stop() }
+func cut(x *proxy) { x.Stop() }
 
-func mend(x *toxiproxy.Proxy) error { return x.Start() }
+func mend(x *proxy) error { return x.Start() }
