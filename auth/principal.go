@@ -13,7 +13,10 @@ import (
 type Principal struct {
 	ID      string
 	Company string
-	Roles   []string // never empty
+	// Operator says that the company is not the token's but one that the connection
+	// named, as a role of the token may.
+	Operator bool
+	Roles    []string // never empty, as a token gives it
 	// Attributes are what access rules know of the user: every mapped claim that
 	// the token has, with id, company and roles as above ([]string).
 	Attributes map[string]any
@@ -32,6 +35,12 @@ const (
 // company and roles.
 type ClaimPaths map[string]string
 
+// Choice is which company a connection is for, where that is not the token's to say.
+type Choice struct {
+	Company   string   // "" where the client names none
+	Operators []string // roles that may name any
+}
+
 // Validate checks that the required attributes are mapped.
 func (p ClaimPaths) Validate() error {
 	for _, name := range []string{attributeID, attributeCompany, attributeRoles} {
@@ -43,18 +52,19 @@ func (p ClaimPaths) Validate() error {
 }
 
 // Principal makes the Principal of verified claims. An id and a company are
-// text or whole numbers; roles are a list of texts, or one text. A token
-// without them is refused with an *Error; other claims may be missing.
-func (p ClaimPaths) Principal(claims Claims) (Principal, error) {
+// text or whole numbers; roles are a list of texts, or one text. The company can
+// also be a list, of which the choice names one. A token without them is refused with an
+// *Error; other claims may be missing.
+func (p ClaimPaths) Principal(claims Claims, choice Choice) (Principal, error) {
 	id, err := p.identifier(claims, attributeID)
 	if err != nil {
 		return Principal{}, err
 	}
-	company, err := p.identifier(claims, attributeCompany)
+	roles, err := p.roles(claims)
 	if err != nil {
 		return Principal{}, err
 	}
-	roles, err := p.roles(claims)
+	company, operator, err := p.company(claims, roles, choice)
 	if err != nil {
 		return Principal{}, err
 	}
@@ -66,7 +76,7 @@ func (p ClaimPaths) Principal(claims Claims) (Principal, error) {
 	}
 	attributes[attributeID], attributes[attributeCompany] = id, company
 	attributes[attributeRoles] = slices.Clone(roles)
-	return Principal{ID: id, Company: company, Roles: roles, Attributes: attributes}, nil
+	return Principal{ID: id, Company: company, Operator: operator, Roles: roles, Attributes: attributes}, nil
 }
 
 // identifier reads a claim that names something.
@@ -76,17 +86,59 @@ func (p ClaimPaths) identifier(claims Claims, attribute string) (string, error) 
 	if !ok {
 		return "", refuse(fmt.Sprintf("the token has no claim %q, which holds the user's %s", path, attribute), nil)
 	}
-	switch v := v.(type) {
-	case string:
-		if isText(v) {
-			return v, nil
-		}
-	case json.Number:
-		if isWhole(v.String()) {
-			return v.String(), nil
-		}
+	if name, ok := identifierOf(v); ok {
+		return name, nil
 	}
 	return "", refuse(fmt.Sprintf("the token's claim %q must be text or a whole number", path), nil)
+}
+
+func identifierOf(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, isText(v)
+	case json.Number:
+		return v.String(), isWhole(v.String())
+	}
+	return "", false
+}
+
+// company gives the company that a connection is for.
+func (p ClaimPaths) company(claims Claims, roles []string, choice Choice) (company string, operator bool, err error) {
+	if choice.Company != "" && slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(choice.Operators, r) }) {
+		if !isText(choice.Company) {
+			return "", false, refuse("the company that the connection names is not text", nil)
+		}
+		return choice.Company, true, nil
+	}
+	path := p[attributeCompany]
+	v, _ := claims.Lookup(path)
+	list, several := v.([]any)
+	if !several {
+		if company, err = p.identifier(claims, attributeCompany); err != nil {
+			return "", false, err
+		}
+		if choice.Company != "" && choice.Company != company {
+			return "", false, refuse("the token is not for the company that the connection names", nil)
+		}
+		return company, false, nil
+	}
+	var names []string
+	for _, item := range list {
+		name, ok := identifierOf(item)
+		if !ok {
+			return "", false, refuse(fmt.Sprintf("the token's claim %q must be text or a whole number, or a list of these", path), nil)
+		}
+		names = append(names, name)
+	}
+	switch {
+	case choice.Company == "" && len(names) == 1:
+		return names[0], false, nil
+	case choice.Company == "":
+		return "", false, refuse("the token is for several companies: name one, as company beside the token", nil)
+	case !slices.Contains(names, choice.Company):
+		return "", false, refuse("the token is not for the company that the connection names", nil)
+	}
+	return choice.Company, false, nil
 }
 
 func (p ClaimPaths) roles(claims Claims) ([]string, error) {

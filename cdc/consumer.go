@@ -171,6 +171,9 @@ func (c *Consumer) follow(ctx context.Context) error {
 	if err := c.identify(ctx, conn); err != nil {
 		return err
 	}
+	if err := c.standBy(ctx, conn); err != nil {
+		return err
+	}
 	if err := c.openSlot(ctx, conn); err != nil {
 		return err
 	}

@@ -34,8 +34,8 @@
 //
 // # What ends the Consumer
 //
-// Lost connections, refused logins, a slot in use and a standby are tried again, with
-// backoff. A slot that another program moved or dropped, or that was invalidated
+// Lost connections, refused logins and a standby are tried again, with backoff. Where
+// another server reads the slot, this one stands by and takes over when it is free. A slot that another program moved or dropped, or that was invalidated
 // (ErrSlotLost), a missing publication or right, and bytes that can't be followed need the
 // operator (IsFatal). With ConsumerOptions.RecreateLostSlot a lost slot is made anew
 // instead, or followed from where it is. Another history of the database

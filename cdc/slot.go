@@ -75,6 +75,36 @@ func (c *Consumer) identify(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
+// standbyPace is how often a server that stands by looks at the slot.
+const standbyPace = 100 * time.Millisecond
+
+// standBy waits while another server reads the slot, or our own walsender of before has
+// not gone yet.
+func (c *Consumer) standBy(ctx context.Context, conn *pgconn.PgConn) error {
+	look := func() (*slotState, error) {
+		ctx, cancel := context.WithTimeout(ctx, c.answerTimeout)
+		defer cancel()
+		return readSlot(ctx, conn, c.opts.Slot)
+	}
+	for told := false; ; told = true {
+		slot, err := look()
+		if err != nil || slot == nil || !slot.active || slot.activePID == conn.PID() {
+			return err
+		}
+		if !told {
+			c.opts.Log.Info("standing by: another connection reads the slot", "slot", c.opts.Slot, "pid", slot.activePID)
+			status := *c.status.Load()
+			status.Err = fmt.Errorf("standing by: slot %q is read by another connection", c.opts.Slot)
+			c.status.Store(&status)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(standbyPace):
+		}
+	}
+}
+
 // openSlot finds the slot, or makes it where nothing was ever read from it or a
 // lost one may be made anew. Where the stream starts shows once it has.
 func (c *Consumer) openSlot(ctx context.Context, conn *pgconn.PgConn) error {

@@ -48,11 +48,16 @@ func Compile(cfg *Config, tables map[string]TableInfo) (*Mapping, error) {
 	}
 	c.sameCompanies()
 	for i, row := range cfg.User.Rows {
-		if r := c.userRow(index("user.rows", i), row); r != nil {
+		if r := c.userRow(index("users", i), row); r != nil {
 			c.mapping.userRows = append(c.mapping.userRows, r)
 		}
 	}
 	user := c.attributeTypes()
+	if len(c.list) == 0 { // else a lookup may be missing
+		for i, row := range cfg.User.Rows {
+			c.active(index("users", i)+".active", row, c.mapping.userRows[i], user)
+		}
+	}
 	for i := range cfg.Tables {
 		if t, ok := c.mapping.Table(cfg.Tables[i].Name); ok {
 			c.rules(cfg.Tables[i], t, user)
@@ -206,7 +211,7 @@ func (c *compiler) userRow(path string, cfg UserRowConfig) *UserRow {
 	if !ok {
 		return nil // reported with the table
 	}
-	r, before := &UserRow{Table: t}, len(c.list)
+	r, before := &UserRow{Table: t, Required: cfg.Required, roles: slices.Clone(cfg.For)}, len(c.list)
 	for _, m := range cfg.Match {
 		ordinal := c.rowColumn(join(path+".match", m.Column), m.Column, t)
 		if ordinal < 0 {
@@ -220,12 +225,44 @@ func (c *compiler) userRow(path string, cfg UserRowConfig) *UserRow {
 	for _, a := range cfg.Attributes {
 		if ordinal := c.rowColumn(join(path+".attributes", a.Attribute), a.Column, t); ordinal >= 0 {
 			r.attributes = append(r.attributes, rowAttribute{ordinal: ordinal, name: a.Attribute})
+			if a.Attribute == AttributeRoles && !holdsRoles(t.Columns[ordinal].Type) {
+				c.report(join(path+".attributes", a.Attribute), "column %q is %s: roles come from text, an enum, or an array of these", a.Column, t.Columns[ordinal].Type.Name)
+			}
 		}
 	}
 	if len(c.list) > before {
 		return nil
 	}
 	return r
+}
+
+// active compiles what keeps a user's access.
+func (c *compiler) active(path string, cfg UserRowConfig, r *UserRow, user map[string]*cel.Type) {
+	if cfg.Active.Text == "" {
+		return
+	}
+	s, err := newSchema(r.Table.Columns, user)
+	var env *cel.Env
+	if err == nil {
+		env, err = s.environment()
+	}
+	if err != nil {
+		c.reportKey(path, "prepare the rule: %v", err)
+		return
+	}
+	compiler := ruleCompiler{env: env, schema: s, table: r.Table, info: c.infos[cfg.Table]}
+	compiler.report = func(offset int, format string, args ...any) {
+		c.add(cfg.Active.position(offset), path, format, args...)
+	}
+	r.active = compiler.compile(cfg.Active.Text)
+}
+
+// holdsRoles reports whether a column's values can name roles.
+func holdsRoles(t *pgvalue.Type) bool {
+	if t.Kind == pgvalue.KindArray {
+		t = t.Elem
+	}
+	return t.Kind == pgvalue.KindText || t.Kind == pgvalue.KindEnum
 }
 
 // rowColumn gives the ordinal of a column of the user's row, or -1 after a finding.

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -47,7 +48,22 @@ func (c *ruleCompiler) compile(text string) *Rule {
 	for _, column := range c.info.Columns {
 		t.generated = append(t.generated, column.Generated)
 	}
-	return &Rule{root: t.boolean(t.ast.Expr(), false)}
+	return &Rule{root: t.boolean(t.ast.Expr(), false), columns: c.named(t.ast.Expr())}
+}
+
+// named gives the ordinals of the columns that a rule names.
+func (c *ruleCompiler) named(root celast.Expr) []int {
+	var columns []int
+	celast.PreOrderVisit(root, celast.NewExprVisitor(func(e celast.Expr) {
+		if e.Kind() != celast.SelectKind || e.AsSelect().Operand().Kind() != celast.IdentKind || e.AsSelect().Operand().AsIdent() != "row" {
+			return
+		}
+		if i := columnIndex(c.info, e.AsSelect().FieldName()); i >= 0 && !slices.Contains(columns, i) {
+			columns = append(columns, i)
+		}
+	}))
+	slices.Sort(columns)
+	return columns
 }
 
 // syntax reports the first error of a rule that can't be parsed; those after it
@@ -85,7 +101,7 @@ func (c *ruleCompiler) checkError(parsed *cel.Ast, err *common.Error) {
 			return
 		case "user":
 			names := keysOf(c.schema.user)
-			c.report(offset+1, "user has no attribute %q%s; map it under user.claims or user.rows. Mapped now: %s", name, didYouMean(name, names), listOf(names))
+			c.report(offset+1, "user has no attribute %q%s; map it under user.claims or users. Mapped now: %s", name, didYouMean(name, names), listOf(names))
 			return
 		}
 	}

@@ -16,7 +16,7 @@ func TestCompileRuleErrors(t *testing.T) {
 	}{
 		{"NoColumn", "row.active && row.staf_id == user.staff_id", 19, `public.visits has no column "staf_id"; did you mean "staff_id"?; its columns: ` + columns},
 		{"NoColumnFar", "row.zzz == 1", 5, `public.visits has no column "zzz"; its columns: ` + columns},
-		{"NoAttribute", "row.staff_id == user.staf_id", 22, `user has no attribute "staf_id"; did you mean "staff_id"?; map it under user.claims or user.rows. Mapped now: company, id, roles, staff_id`},
+		{"NoAttribute", "row.staff_id == user.staf_id", 22, `user has no attribute "staf_id"; did you mean "staff_id"?; map it under user.claims or users. Mapped now: company, id, roles, staff_id`},
 		{"NoName", "rows.id == 1", 1, `"rows" is not known: a rule knows ` + "`row` (its columns) and `user` (the attributes mapped under user), and CEL's own functions"},
 		{"NoFunction", "now() < row.starts_at", 4, `"now" is not known: a rule knows ` + "`row` (its columns) and `user` (the attributes mapped under user), and CEL's own functions"},
 		{"Types", "row.seats == 'x'", 11, "== does not take (int, string): both sides must have one type"},

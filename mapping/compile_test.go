@@ -10,7 +10,7 @@ import (
 )
 
 func TestCompileErrors(t *testing.T) {
-	const row = "  rows:\n    - table: visits\n      match: {staff_id: id}\n      attributes: {desk: seats}\ntables:\n"
+	const row = "users:\n    - table: visits\n      match: {staff_id: id}\n      attributes: {desk: seats}\ntables:\n"
 	withRow := func(old, new string) string { return strings.Replace(row, old, new, 1) }
 	tests := []struct{ name, old, new, want string }{
 		{"Company", "visits\n    company: company_id", "visits\n    company: company", `17:14: tables.visits.company: public.visits has no column "company"; ` + companyHint},
@@ -21,10 +21,10 @@ func TestCompileErrors(t *testing.T) {
 		{"ColumnGenerated", "[id, status]", "[id, doubled]", `21:23: tables.visits.roles.staff.columns[1]: column "doubled" is generated: it is not in the log of changes; leave it out`},
 		{"Except", "[id, status]", "{except: [statu]}", `21:28: tables.visits.roles.staff.columns.except[0]: public.visits has no column "statu"; did you mean "status"?`},
 		{"ExceptKey", "[id, status]", "{except: [id]}", `21:28: tables.visits.roles.staff.columns.except[0]: column "id" is in the key, which every role sees: leave it out of the exceptions, or remove the role`},
-		{"RowMatch", "tables:\n", withRow("staff_id:", "staf_id:"), `16:24: user.rows[0].match.staf_id: public.visits has no column "staf_id"; did you mean "staff_id"?`},
-		{"RowMatchType", "tables:\n", withRow("staff_id:", "extra:"), `16:22: user.rows[0].match.extra: column "extra": type json has no equality: only is-null works on it; use jsonb`},
-		{"RowAttribute", "tables:\n", withRow("seats", "seat"), `17:26: user.rows[0].attributes.desk: public.visits has no column "seat"; did you mean "seats"?`},
-		{"RowAttributeGenerated", "tables:\n", withRow("seats", "doubled"), `17:26: user.rows[0].attributes.desk: column "doubled" is generated: it is not in the log of changes; name a stored column`},
+		{"RowMatch", "tables:\n", withRow("staff_id:", "staf_id:"), `16:24: users[0].match.staf_id: public.visits has no column "staf_id"; did you mean "staff_id"?`},
+		{"RowMatchType", "tables:\n", withRow("staff_id:", "extra:"), `16:22: users[0].match.extra: column "extra": type json has no equality: only is-null works on it; use jsonb`},
+		{"RowAttribute", "tables:\n", withRow("seats", "seat"), `17:26: users[0].attributes.desk: public.visits has no column "seat"; did you mean "seats"?`},
+		{"RowAttributeGenerated", "tables:\n", withRow("seats", "doubled"), `17:26: users[0].attributes.desk: column "doubled" is generated: it is not in the log of changes; name a stored column`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestCompileErrorsTogether(t *testing.T) {
 // TestUserRow holds the types of attributes that come from a row, in rules and
 // in values.
 func TestUserRow(t *testing.T) {
-	text := replaced(t, valid, "tables:\n", `  rows:
+	text := replaced(t, valid, "tables:\n", `users:
     - table: visits
       match: {staff_id: staff_id, company_id: company}
       attributes: {seats: seats, big: big, price: price, active: active, nums: nums, score: score, note: notes, at: starts_at}

@@ -39,6 +39,7 @@ type Config struct {
 	Limits    Limits
 	Auth      Auth
 	User      User
+	Stats     Stats
 	// Tables are in the file's order.
 	Tables []TableConfig
 
@@ -77,7 +78,23 @@ func (d *decoder) config(n ast.Node, c *Config) {
 		field{"limits", "", func(n ast.Node, path string) { d.limits(n, path, &c.Limits) }},
 		field{"auth", "say which tokens to accept: issuer, audience and keys", func(n ast.Node, path string) { d.auth(n, path, &c.Auth) }},
 		field{"user", "say which claims hold the user's id, company and roles", func(n ast.Node, path string) { d.user(n, path, &c.User) }},
+		field{"users", "", func(n ast.Node, path string) { d.users(n, path, &c.User.Rows) }},
+		field{"stats", "", func(n ast.Node, path string) { d.stats(n, path, &c.Stats) }},
 		field{"tables", "map at least one table", func(n ast.Node, path string) { d.tables(n, path, &c.Tables) }},
+	)
+}
+
+// Stats says who sees the statistics of their company's connections.
+type Stats struct {
+	Roles []string
+	// Branch is the user's attribute that connections are counted by.
+	Branch string
+}
+
+func (d *decoder) stats(n ast.Node, path string, s *Stats) {
+	d.object(n, path,
+		field{"roles", "list the roles that see their company's statistics", d.listField(&s.Roles)},
+		field{"branch", "", d.textField(&s.Branch)},
 	)
 }
 

@@ -85,9 +85,9 @@
 //
 // # Attributes from rows
 //
-// user.rows finds attributes in a row of a mapped table of the user's company,
-// which win over claims: see UserRow. id, company and roles are always the
-// token's.
+// users finds attributes in a row of a mapped table of the user's company, which
+// win over claims: see UserRow. id and company are always the token's. A row can
+// also end its user's access.
 //
 // The package has no goroutines and no state. A Config, a Mapping and all they
 // hold are immutable and may be used by several goroutines at once.

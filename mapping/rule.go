@@ -3,7 +3,10 @@ package mapping
 import "github.com/walwire/walwire/mapping/predicate"
 
 // Rule says which rows of a table a role may see, for any user. Immutable.
-type Rule struct{ root term }
+type Rule struct {
+	root    term
+	columns []int // ordinals of those that the rule names, ascending
+}
 
 // Bind gives the predicate that the rule is for one user. It does no more than
 // look attributes up and compute with them, never fails, and never allows more

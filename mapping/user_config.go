@@ -7,24 +7,22 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// The attributes every user has. They come from the token alone: what says who
-// somebody is and where they belong must not depend on a row they may reach.
+// The attributes every user has. id and company come from the token alone: they
+// say in whose rows to look for the rest.
 const (
 	AttributeID      = "id"
 	AttributeCompany = "company"
 	AttributeRoles   = "roles"
 )
 
-func isRequiredAttribute(name string) bool {
-	return name == AttributeID || name == AttributeCompany || name == AttributeRoles
-}
-
 // User says where the attributes of `user` in the rules come from.
 type User struct {
 	// Claims maps an attribute to a claim's path; dots lead into objects.
 	Claims map[string]string
+	// Operators are roles whose tokens may name any company.
+	Operators []string
 	// Rows are looked up in this order; what one finds wins over a claim and
-	// over the rows before it.
+	// over the rows before it. The file has them as users.
 	Rows []UserRowConfig
 }
 
@@ -33,6 +31,13 @@ type UserRowConfig struct {
 	Table string
 	// Match says which row: each column equals the attribute.
 	Match []ColumnAttribute
+	// For are the roles, of the token, whose users are looked up; none means all.
+	For []string
+	// Required ends the access of who has no such row.
+	Required bool
+	// Active is a condition over the row: where it does not hold, access ends. Without
+	// text it always holds.
+	Active Expression
 	// Attributes says what the row's columns become.
 	Attributes []ColumnAttribute
 }
@@ -51,14 +56,16 @@ func (d *decoder) user(n ast.Node, path string, u *User) {
 				}
 			}
 		}},
-		field{"rows", "", func(n ast.Node, path string) {
-			items, _ := d.items(n, path)
-			u.Rows = make([]UserRowConfig, len(items))
-			for i, item := range items {
-				d.userRow(item, index(path, i), &u.Rows[i])
-			}
-		}},
+		field{"operators", "", d.listField(&u.Operators)},
 	)
+}
+
+func (d *decoder) users(n ast.Node, path string, into *[]UserRowConfig) {
+	items, _ := d.items(n, path)
+	*into = make([]UserRowConfig, len(items))
+	for i, item := range items {
+		d.userRow(item, index(path, i), &(*into)[i])
+	}
 }
 
 func (d *decoder) userRow(n ast.Node, path string, r *UserRowConfig) {
@@ -72,7 +79,10 @@ func (d *decoder) userRow(n ast.Node, path string, r *UserRowConfig) {
 				}
 			}
 		}},
-		field{"attributes", "say which columns become attributes, as in `{staff_id: id}`", func(n ast.Node, path string) {
+		field{"for", "", d.listField(&r.For)},
+		field{"required", "", d.boolField(&r.Required)},
+		field{"active", "", func(n ast.Node, path string) { d.expression(n, path, &r.Active) }},
+		field{"attributes", "", func(n ast.Node, path string) {
 			entries, _ := d.entries(n, path)
 			for _, e := range entries {
 				if column, ok := d.text(e.value, e.path); ok {
@@ -100,7 +110,7 @@ func (v *validator) user(c *Config) {
 		known = append(known, name)
 	}
 	for i, row := range c.User.Rows {
-		known = v.userRow(c, index("user.rows", i), row, known)
+		known = v.userRow(c, index("users", i), row, known)
 	}
 }
 
@@ -112,8 +122,11 @@ func (v *validator) userRow(c *Config, path string, row UserRowConfig, known []s
 	if len(row.Match) == 0 {
 		v.report(path+".match", "is empty: say which row is the user's, as in {user_id: id}")
 	}
-	if len(row.Attributes) == 0 {
-		v.report(path+".attributes", "is empty: say which columns become attributes, as in {staff_id: id}")
+	if len(row.Attributes) == 0 && !row.Required && row.Active.Text == "" {
+		v.report(path, "says nothing: give attributes, as in {staff_id: id}, or what ends access, as in active: row.active")
+	}
+	if slices.Contains(row.For, "") {
+		v.report(path+".for", "holds an empty text: list the roles whose users have such a row")
 	}
 	for _, m := range row.Match {
 		at := join(path+".match", m.Column)
@@ -127,7 +140,7 @@ func (v *validator) userRow(c *Config, path string, row UserRowConfig, known []s
 	for _, a := range row.Attributes {
 		at := join(path+".attributes", a.Attribute)
 		v.attributeName(at, a.Attribute)
-		if isRequiredAttribute(a.Attribute) {
+		if a.Attribute == AttributeID || a.Attribute == AttributeCompany {
 			v.report(at, "%s can't come from a row: it is always the token's; choose another name", a.Attribute)
 		}
 		known = append(known, a.Attribute)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/walwire/walwire/cdc/pgvalue"
@@ -14,12 +15,31 @@ import (
 //
 // The caller looks for rows of the user's company that satisfy Predicate. One
 // row: its Attributes replace those of the same name. No row: what claims gave
-// stays. More than one: the configuration does not say who the user is, and
-// every attribute of the lookup is to be taken for missing.
+// stays, unless the row is Required. More than one: the configuration does not say
+// who the user is, and every attribute of the lookup is to be taken for missing.
 type UserRow struct {
 	Table      *Table
+	Required   bool
+	roles      []string // whose users are looked up; nil: all
 	match      []rowMatch
 	attributes []rowAttribute
+	active     *Rule // nil: always
+}
+
+// Applies reports whether users with these roles, the token's, are looked up.
+func (r *UserRow) Applies(roles []string) bool {
+	return r.roles == nil || slices.ContainsFunc(r.roles, func(role string) bool { return slices.Contains(roles, role) })
+}
+
+// Active reports whether the row leaves its user access. user holds all attributes,
+// this row's included.
+func (r *UserRow) Active(row predicate.Source, user map[string]any) (bool, error) {
+	if r.active == nil {
+		return true, nil
+	}
+	eval := predicate.NewRow(r.Table.Columns)
+	eval.Reset(row)
+	return r.active.Bind(user).Eval(eval)
 }
 
 type rowMatch struct {
@@ -46,13 +66,17 @@ func (r *UserRow) Predicate(user map[string]any) *predicate.Node {
 	return predicate.All(nodes...)
 }
 
-// Columns gives the ordinals of the columns that Attributes reads.
+// Columns gives the ordinals of the columns that Attributes and Active read.
 func (r *UserRow) Columns() []int {
 	columns := make([]int, len(r.attributes))
 	for i, a := range r.attributes {
 		columns[i] = a.ordinal
 	}
-	return columns
+	if r.active != nil {
+		columns = append(columns, r.active.columns...)
+	}
+	slices.Sort(columns)
+	return slices.Compact(columns)
 }
 
 // Names gives the names of the attributes that the row defines.
@@ -65,7 +89,8 @@ func (r *UserRow) Names() []string {
 }
 
 // Attributes gives the attributes of a row in PostgreSQL's text format. A NULL
-// is nil, which rules take for missing even where a claim has a value.
+// is nil, which rules take for missing even where a claim has a value. Roles are a
+// []string, also of one text.
 func (r *UserRow) Attributes(row predicate.Source) (map[string]any, error) {
 	out := make(map[string]any, len(r.attributes))
 	for _, a := range r.attributes {
@@ -79,9 +104,27 @@ func (r *UserRow) Attributes(row predicate.Source) (map[string]any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("attribute %s from column %q: %w", a.name, column.Name, err)
 		}
+		if a.name == AttributeRoles {
+			v = rolesOf(v)
+		}
 		out[a.name] = v
 	}
 	return out, nil
+}
+
+// rolesOf gives the roles of a text, or of a list of texts.
+func rolesOf(v any) []string {
+	list, ok := v.([]any)
+	if !ok {
+		list = []any{v}
+	}
+	var roles []string
+	for _, item := range list {
+		if role, ok := item.(string); ok && role != "" && !slices.Contains(roles, role) {
+			roles = append(roles, role)
+		}
+	}
+	return roles
 }
 
 // attributeValue gives a column's value as a claim of the same meaning would be,

@@ -12,6 +12,7 @@ type discard struct{}
 
 func (discard) Send([]byte) error { return nil }
 func (discard) Close(int, string) {}
+func (discard) Cut()              {}
 
 // While the subscriptions of an altered table are made anew, their session can't
 // collect: it would move its other queries on without them.
@@ -23,7 +24,7 @@ func TestAlteredSessionStands(t *testing.T) {
 	asked := 0
 	for _, v := range c.tables[s].views {
 		sub := &subscription{id: uint64(len(ss.byID) + 1), session: ss, view: v, attached: true, shown: true, read: func() {}}
-		sub.query = &query{shape: s, compile: func(*tables) (*query, *Error) {
+		sub.query = &query{shape: s, compile: func(*tables, *auth.Principal) (*query, *Error) {
 			asked++
 			if _, ok := ss.collect(); ok {
 				t.Error("the session collected while its table was being altered")

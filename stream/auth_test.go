@@ -67,7 +67,7 @@ func TestTokens(t *testing.T) {
 		"other audience":  {sign(t, s, own, apptest.Claims{"aud": "somebody else"}), "audience"},
 		"other issuer":    {sign(t, s, own, apptest.Claims{"iss": "https://elsewhere.test"}), "issuer"},
 		"no company":      {sign(t, s, own, apptest.Claims{"company_id": nil}), ""},
-		"company a list":  {sign(t, s, own, apptest.Claims{"company_id": []string{companyA}}), ""},
+		"two companies":   {sign(t, s, own, apptest.Claims{"company_id": []string{companyA, companyB}}), "name one"},
 		"no user":         {sign(t, s, own, apptest.Claims{"sub": nil}), ""},
 		"too long":        {sign(t, s, own, apptest.Claims{"sub": strings.Repeat("x", 9000)}), "too long"},
 	} {

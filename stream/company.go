@@ -196,15 +196,18 @@ func (c *company) publish() {
 	if len(c.dirty) == 0 && c.position == c.published { // only this goroutine writes it
 		return
 	}
+	var others []*session // whose users are others now
 	c.mu.Lock()
 	for _, v := range c.dirty {
 		for _, e := range v.fresh {
 			v.chain.append(e, c.hub.ChainBytes)
 		}
-		for s := range v.subscribers {
-			c.touched[s.session] = struct{}{}
-			if s.watch != nil && len(v.fresh) > 0 {
-				s.session.revoked = true
+		for sub := range v.subscribers {
+			s := sub.session
+			c.touched[s] = struct{}{}
+			if sub.watch != nil && s.user != nil && len(v.fresh) > 0 && !s.paused {
+				s.paused = true
+				others = append(others, s)
 			}
 		}
 	}
@@ -216,6 +219,10 @@ func (c *company) publish() {
 		v.fresh, v.dirty = v.fresh[:0], false
 	}
 	c.dirty, c.ops, c.publishedAt = c.dirty[:0], 0, time.Now()
+	for _, s := range others {
+		c.reassess(s)
+		c.halt(s, false)
+	}
 	for s := range c.touched {
 		s.kick()
 	}

@@ -16,6 +16,7 @@ type update struct {
 	snapshot bool
 	reset    bool
 	resumed  bool
+	loading  bool // its rows are still to come
 	entries  []*entry
 }
 
@@ -143,6 +144,9 @@ func (f *frames) beginSubscription(u *update, first bool) {
 	}
 	if first && u.resumed {
 		f.buf = append(f.buf, `,"resumed":true`...)
+	}
+	if first && u.loading {
+		f.buf = append(f.buf, `,"loading":true`...)
 	}
 	f.current = u
 }

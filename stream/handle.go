@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,11 +18,12 @@ import (
 
 // request is a client's frame: the members of all types.
 type request struct {
-	Type   string          `json:"type"`
-	ID     uint64          `json:"id"`
-	Token  string          `json:"token"`
-	Query  json.RawMessage `json:"query"`
-	Resume *struct {
+	Type    string          `json:"type"`
+	ID      uint64          `json:"id"`
+	Token   string          `json:"token"`
+	Company string          `json:"company"`
+	Query   json.RawMessage `json:"query"`
+	Resume  *struct {
 		Cursor string `json:"cursor"`
 		Token  string `json:"token"`
 	} `json:"resume"`
@@ -32,21 +34,26 @@ type request struct {
 // parseRequest reads a frame strictly: a misspelt member is an error.
 func parseRequest(frame []byte) (*request, *Error) {
 	var r request
-	if !utf8.Valid(frame) {
-		return &r, errorf(CodeInvalidArgument, "the frame is not valid UTF-8")
+	return &r, decodeStrictly("frame", frame, &r)
+}
+
+// decodeStrictly reads what a client sent, a frame or a body.
+func decodeStrictly(what string, data []byte, into any) *Error {
+	if !utf8.Valid(data) {
+		return errorf(CodeInvalidArgument, "the %s is not valid UTF-8", what)
 	}
-	if err := checkMembers(frame); err != nil {
-		return &r, err
+	if err := checkMembers(data); err != nil {
+		return err
 	}
-	d := json.NewDecoder(bytes.NewReader(frame))
+	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&r); err != nil {
-		return &r, errorf(CodeInvalidArgument, "the frame is not a JSON object of the protocol: %s", jsonProblem(err))
+	if err := d.Decode(into); err != nil {
+		return errorf(CodeInvalidArgument, "the %s is not a JSON object of the protocol: %s", what, jsonProblem(err))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return &r, errorf(CodeInvalidArgument, "the frame holds more than one JSON value: send one a message")
+		return errorf(CodeInvalidArgument, "the %s holds more than one JSON value: send one", what)
 	}
-	return &r, nil
+	return nil
 }
 
 // checkMembers refuses what encoding/json lets pass: a member that is written
@@ -111,6 +118,7 @@ type errorAnswer struct {
 	Wait    uint64 `json:"wait,omitempty"` // the wait that has ended
 	Code    Code   `json:"code"`
 	Message string `json:"message"`
+	RetryMS int64  `json:"retry_ms,omitempty"` // not before so long
 }
 
 func errorFrame(id uint64, err *Error) errorAnswer {
@@ -137,6 +145,7 @@ func waitedFrame(id uint64, position cdc.LSN) []byte {
 // handle does what one frame asks. It runs in the transport's reader and blocks
 // while the client does not take its answers.
 func (s *session) handle(frame []byte) {
+	s.awaitTurn()
 	s.awaitRoom()
 	r, err := parseRequest(frame)
 	if err != nil {
@@ -155,11 +164,31 @@ func (s *session) handle(frame []byte) {
 	case "ping":
 		s.say(idAnswer{Type: "pong", ID: r.ID})
 	case "auth":
-		s.refuse(errorAnswer{}, errorf(CodeInvalidArgument, "the connection is authenticated already"))
+		if err := s.renew(r); err != nil {
+			s.refuse(errorAnswer{}, err)
+		}
 	case "":
 		s.refuse(errorAnswer{}, errorf(CodeInvalidArgument, "the frame has no type"))
 	default:
 		s.refuse(errorAnswer{}, errorf(CodeInvalidArgument, "unknown frame type %q: there are subscribe, unsubscribe, wait and ping", r.Type))
+	}
+}
+
+// awaitTurn reads a client that sends faster than it may as slowly as it may: nothing
+// is refused, and what it sends meanwhile waits in its own connection.
+func (s *session) awaitTurn() {
+	if s.pace == nil || s.pace.Allow() {
+		return
+	}
+	s.server.hub.Metrics.Throttled.Inc()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s.mu.Lock()
+	s.unpace = cancel
+	closed := s.closed
+	s.mu.Unlock()
+	if !closed {
+		_ = s.pace.Wait(ctx) // an error is the session's end
 	}
 }
 
@@ -247,7 +276,7 @@ func (s *session) query(r *request, open int) (*query, *Error) {
 	if most := s.server.options.Subscriptions; open >= most {
 		return nil, errorf(CodeResourceExhausted, "the connection has %d subscriptions (limits.subscriptions): end one first", most)
 	}
-	return s.server.compile(s.principal, r.Query)
+	return s.server.compile(s.principal.Load(), r.Query)
 }
 
 // unsubscribe is never refused: a subscription that has just ended by itself may

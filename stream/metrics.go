@@ -11,8 +11,12 @@ type Metrics struct {
 	LogBytes, LogTransactions          prometheus.Gauge
 	Overflows, Mismatches              prometheus.Counter
 	FramesOut, BytesOut                prometheus.Counter
-	Connections, Companies, Views      prometheus.Gauge
+	Connections                        *prometheus.GaugeVec
+	Companies, Views                   prometheus.Gauge
 	Quarantined                        prometheus.Gauge
+	RightsChanged, Throttled, Merges   prometheus.Counter
+	Closes                             *prometheus.CounterVec
+	Latency                            prometheus.Histogram
 	Errors                             *prometheus.CounterVec
 }
 
@@ -38,12 +42,24 @@ func NewMetrics() *Metrics {
 		LogTransactions: gauge("log_transactions", "Recent transactions kept for clients that resume."),
 		Overflows:       counter("inbox_overflows_total", "Companies read again because they could not keep up."),
 		Mismatches:      counter("mismatches_total", "Rows about which two live queries disagreed: a fault of walwire."),
-		FramesOut:       counter("frames_out_total", "Frames written to clients."),
-		BytesOut:        counter("bytes_out_total", "Octets of frames written to clients."),
-		Connections:     gauge("connections", "Open authenticated connections."),
-		Companies:       gauge("companies", "Companies with a connection."),
-		Views:           gauge("views", "Distinct live queries."),
-		Quarantined:     gauge("quarantined_tables", "Tables not served because a change could not be decoded."),
+		RightsChanged:   counter("rights_changed_total", "Connections whose user's rights changed while they were open."),
+		Throttled:       counter("frames_throttled_total", "Frames of clients that were read later because they came faster than limits.frames_per_second."),
+		Merges:          counter("merges_total", "Frames of a live query that told several commits at once."),
+		Closes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "walwire_closes_total", Help: "Connections ended by the server, by close code.",
+		}, []string{"code"}),
+		Latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "walwire_commit_to_write_seconds", Help: "From a commit's time to its frame's being written to a client, by the clocks of both servers.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}),
+		FramesOut: counter("frames_out_total", "Frames written to clients."),
+		BytesOut:  counter("bytes_out_total", "Octets of frames written to clients."),
+		Connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "walwire_connections", Help: "Open authenticated connections, by transport.",
+		}, []string{"transport"}),
+		Companies:   gauge("companies", "Companies with a connection."),
+		Views:       gauge("views", "Distinct live queries."),
+		Quarantined: gauge("quarantined_tables", "Tables not served because a change could not be decoded."),
 		Errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "walwire_errors_total", Help: "Errors told to clients, by code.",
 		}, []string{"code"}),
@@ -55,7 +71,7 @@ func (m *Metrics) Register(r prometheus.Registerer) error {
 	for _, c := range []prometheus.Collector{
 		m.Transactions, m.Changes, m.NullCompany, m.Snapshots, m.Rereads, m.Resets, m.Resumes, m.Refills, m.Gaps,
 		m.LogBytes, m.LogTransactions, m.Overflows, m.Mismatches,
-		m.FramesOut, m.BytesOut, m.Connections, m.Companies, m.Views, m.Quarantined, m.Errors,
+		m.RightsChanged, m.Throttled, m.Merges, m.Closes, m.Latency, m.FramesOut, m.BytesOut, m.Connections, m.Companies, m.Views, m.Quarantined, m.Errors,
 	} {
 		if err := r.Register(c); err != nil {
 			return err

@@ -83,7 +83,7 @@ func (s *Server) bindQuery(p *auth.Principal, parsed *clientQuery, served *table
 			columns = append(columns, i)
 		}
 	}
-	q := &query{shape: sh, compile: func(served *tables) (*query, *Error) { return s.bindQuery(p, parsed, served) }}
+	q := &query{shape: sh, principal: p, compile: func(served *tables, p *auth.Principal) (*query, *Error) { return s.bindQuery(p, parsed, served) }}
 	resolve := func(name string) (int, predicate.Column, error) {
 		i, err := column(name)
 		if err != nil {

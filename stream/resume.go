@@ -20,7 +20,7 @@ type resumption struct {
 // the view has its rows.
 func (c *company) resume(sub *subscription, v *view) (resumed, wait bool) {
 	r := sub.resume
-	if r == nil || r.token != c.token(sub.session.principal.ID, v) || !c.covers(r.cursor) {
+	if r == nil || r.token != c.token(sub.session.principal.Load().ID, v) || !c.covers(r.cursor) {
 		return false, false
 	}
 	if !v.follows() {

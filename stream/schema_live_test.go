@@ -177,7 +177,7 @@ func TestTableBreaks(t *testing.T) {
 // Without the table that says who the users are nobody's rights are known:
 // connections end, none are taken, and once it is mended all is served again.
 func TestUserTableBreaks(t *testing.T) {
-	config := strings.Replace(itemsConfig, "roles: roles}}", "roles: roles}, rows: [{table: items, match: {login: id}, attributes: {word: note}}]}", 1)
+	config := strings.Replace(itemsConfig, "tables:\n", "users: [{table: items, match: {login: id}, attributes: {word: note}}]\ntables:\n", 1)
 	a := startAltered(t, `ALTER TABLE items ADD COLUMN login text;`, config)
 	token := a.Owner("1")
 	settle := func() {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
+	"math"
+	mathrand "math/rand/v2"
+	"net"
 	"net/http"
-	"strings"
+	"strconv"
 	"sync"
 	"time"
 
@@ -28,12 +30,31 @@ const maxPooledBuffer = 1 << 20
 // Authenticator turns a token into a Principal. A refusal is an *auth.Error;
 // any other error means that tokens can't be checked now.
 type Authenticator interface {
-	Authenticate(ctx context.Context, token string) (auth.Principal, error)
+	Authenticate(ctx context.Context, token, company string) (auth.Principal, error)
 }
 
 // ServerOptions bound what clients may take. Zero values mean the defaults named.
 type ServerOptions struct {
-	Authenticator  Authenticator
+	Authenticator Authenticator
+	Limiter       Limiter       // nil: no limits on who connects
+	RenewalNotice time.Duration // before a token's end that its client is told; 1 min
+	TicketLife    time.Duration // 30 s
+	Tickets       int           // unused ones of one user; 20
+	// FramesPerSecond is how fast a client's frames are read, after a burst; 0: no limit.
+	FramesPerSecond float64
+	FramesBurst     int
+	// ClientAddress gives the address of a request's client; nil: its peer's.
+	ClientAddress func(r *http.Request) string
+	// Operators are roles that may name any company; they see statistics of all.
+	Operators []string
+	// StatsRoles are roles that see the statistics of their company.
+	StatsRoles []string
+	// BranchAttribute is the user's attribute that statistics count by.
+	BranchAttribute string
+	// Behind gives how much WAL was written and not read yet, in octets; nil: not known.
+	Behind func() int64
+	// Spread is how far apart clients are told to come back when the server stops; 5 s.
+	Spread         time.Duration
 	AuthDeadline   time.Duration // to the first valid token; 5 s
 	WriteTimeout   time.Duration // of one frame to a client that does not read; 2 min
 	PingInterval   time.Duration // between two pings to a client, which may take WriteTimeout to answer; 30 s
@@ -60,15 +81,21 @@ type Server struct {
 	writers sync.WaitGroup
 	readers sync.WaitGroup
 	buffers sync.Pool
+	tickets *auth.Tickets
 
 	mu       sync.Mutex // protects following
 	sessions map[*session]struct{}
+	keyed    map[string]keyed // sessions by their key
 	stopping bool
 }
 
 // NewServer makes a server for what hub follows.
 func NewServer(hub *Hub, o ServerOptions) *Server {
 	orDefault(&o.AuthDeadline, 5*time.Second)
+	orDefault(&o.RenewalNotice, time.Minute)
+	orDefault(&o.Spread, 5*time.Second)
+	orDefault(&o.TicketLife, 30*time.Second)
+	orDefault(&o.Tickets, 20)
 	orDefault(&o.WriteTimeout, 2*time.Minute)
 	orDefault(&o.PingInterval, 30*time.Second)
 	orDefault(&o.ResumePatience, 15*time.Second)
@@ -79,9 +106,16 @@ func NewServer(hub *Hub, o ServerOptions) *Server {
 	if o.Filter == (predicate.Limits{}) {
 		o.Filter = predicate.DefaultLimits()
 	}
-	s := &Server{hub: hub, options: o, mux: http.NewServeMux(), sessions: make(map[*session]struct{})}
+	s := &Server{hub: hub, options: o, mux: http.NewServeMux(), sessions: make(map[*session]struct{}), keyed: make(map[string]keyed)}
+	s.tickets = auth.NewTickets(o.TicketLife, o.Tickets, nil)
 	s.buffers.New = func() any { return new([]byte) }
 	s.mux.HandleFunc("GET /v1/stream", s.stream)
+	s.mux.HandleFunc("GET /v1/sse", s.sse)
+	s.mux.HandleFunc("POST /v1/send", s.sendHTTP)
+	s.mux.HandleFunc("POST /v1/poll", s.poll)
+	s.mux.HandleFunc("POST /v1/query", s.queryHTTP)
+	s.mux.HandleFunc("POST /v1/tickets", s.ticketHTTP)
+	s.mux.HandleFunc("GET /v1/stats", s.statsHTTP)
 	s.mux.HandleFunc("POST /v1/wait", s.waitHTTP)
 	s.mux.HandleFunc("GET /healthz", s.healthz)
 	s.mux.HandleFunc("GET /readyz", s.readyz)
@@ -102,12 +136,20 @@ func orDefault[T comparable](v *T, value T) {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// Close tells every client to reconnect and waits until their connections are
-// done, at most until ctx ends.
-func (s *Server) Close(ctx context.Context) error {
+// stopping is how a client learns that the server stops.
+type stopping struct {
+	Type    string `json:"type"`
+	AfterMS int64  `json:"after_ms"`
+}
+
+// Drain lets nobody in any more and tells every client to connect again, each at another
+// moment: all at once would be a burden to whoever takes over. It waits until their
+// connections are done, at most until ctx ends; what is left then is cut off.
+func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopping = true
 	for ss := range s.sessions {
+		ss.say(stopping{"reconnect", mathrand.Int64N(s.options.Spread.Milliseconds() + 1)})
 		ss.close(CloseStopping, "the server stops: connect again")
 	}
 	s.mu.Unlock()
@@ -124,55 +166,32 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	for ss := range s.sessions {
-		ss.transport.Close(CloseStopping, "the server stops: connect again")
+		ss.transport.Cut()
 	}
 	s.mu.Unlock()
 	<-done
 	return ctx.Err()
 }
 
-// authenticate checks a token and words the refusal.
-func (s *Server) authenticate(ctx context.Context, token string) (*auth.Principal, *Error) {
-	p, err := s.options.Authenticator.Authenticate(ctx, token)
-	var refused *auth.Error
-	switch {
-	case err == nil:
-		return &p, nil
-	case errors.As(err, &refused):
-		s.options.Log.Info("token refused", "error", err)
-		return nil, &Error{Code: CodeUnauthenticated, Message: refused.Message}
+// address names a request's client.
+func (s *Server) address(r *http.Request) string {
+	if s.options.ClientAddress != nil {
+		return s.options.ClientAddress(r)
 	}
-	s.options.Log.Error("tokens can't be checked", "error", err)
-	return nil, errorf(CodeUnavailable, "tokens can't be checked now: try again")
-}
-
-// bearer gives the token of the Authorization header, "" without one.
-func bearer(r *http.Request) string {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
 	}
-	return strings.TrimSpace(token)
-}
-
-// refuseURLToken reports whether the URL carries a token, which ends in logs and
-// referrers, and refuses the request then.
-func refuseURLToken(w http.ResponseWriter, r *http.Request) bool {
-	query := r.URL.Query()
-	for _, name := range []string{"token", "access_token", "jwt", "auth", "authorization"} {
-		if query.Has(name) {
-			writeError(w, errorf(CodeInvalidArgument, "a token in the URL is refused: send it in the auth frame or the Authorization header"))
-			return true
-		}
-	}
-	return false
+	return host
 }
 
 func (s *Server) waitHTTP(w http.ResponseWriter, r *http.Request) {
-	if refuseURLToken(w, r) {
+	p, no := s.authenticateOnce(r)
+	if no != nil {
+		writeRefusal(w, no)
 		return
 	}
-	p, err := s.authenticate(r.Context(), bearer(r))
+	company, err := s.companyOf(p)
 	if err != nil {
 		writeError(w, err)
 		return
@@ -181,22 +200,11 @@ func (s *Server) waitHTTP(w http.ResponseWriter, r *http.Request) {
 		LSN       string `json:"lsn"`
 		TimeoutMS *int64 `json:"timeout_ms"`
 	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, s.options.FrameBytes))
-	d.DisallowUnknownFields()
-	if jsonErr := d.Decode(&body); jsonErr != nil {
-		writeError(w, errorf(CodeInvalidArgument, "the body is not a JSON object of the protocol: %s", jsonProblem(jsonErr)))
-		return
-	}
-	if _, jsonErr := d.Token(); !errors.Is(jsonErr, io.EOF) {
-		writeError(w, errorf(CodeInvalidArgument, "the body holds more than one JSON value"))
-		return
-	}
-	lsn, timeout, err := s.parseWait(&request{LSN: body.LSN, TimeoutMS: body.TimeoutMS})
-	if err != nil {
+	if err := s.readBody(w, r, &body); err != nil {
 		writeError(w, err)
 		return
 	}
-	company, err := s.companyOf(p)
+	lsn, timeout, err := s.parseWait(&request{LSN: body.LSN, TimeoutMS: body.TimeoutMS})
 	if err != nil {
 		writeError(w, err)
 		return
@@ -245,6 +253,13 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	writeError(w, errorf(CodeNotFound, "nothing at %s %s: see docs/protocol.md", r.Method, r.URL.Path))
+}
+
+func writeRefusal(w http.ResponseWriter, no *refusal) {
+	if no.after > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(no.after.Seconds()))))
+	}
+	writeError(w, no.Error)
 }
 
 func writeError(w http.ResponseWriter, err *Error) { writeJSON(w, err.Code.HTTPStatus(), err) }

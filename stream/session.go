@@ -2,22 +2,26 @@ package stream
 
 import (
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/walwire/walwire/auth"
 	"github.com/walwire/walwire/cdc"
 )
 
-// transport carries frames to one client. WebSocket is the first; others carry
-// the same frames.
+// transport carries frames to one client.
 type transport interface {
 	// Send writes one frame; it blocks while the client does not read, within the
 	// server's write timeout. The frame is not kept.
 	Send(frame []byte) error
 	// Close ends the connection with one of the close codes. Send returns soon after.
 	Close(code int, reason string)
+	// Cut ends the connection without a word.
+	Cut()
 }
 
 // The writer of a session runs only while there is something to write.
@@ -34,18 +38,25 @@ type session struct {
 	id        string
 	server    *Server
 	company   *company
-	principal *auth.Principal
+	principal atomic.Pointer[auth.Principal] // with the rights of now; the company writes it once the session has a user
+	user      *user                          // the company's; nil before it is known
 	transport transport
 	writer    atomic.Int32
+	via       string
+	since     time.Time
+	address   string
+	key       string        // of a session whose client's frames come by other requests
+	release   func()        // gives back what it counts for; nil: nothing
+	pace      *rate.Limiter // of the client's frames; nil: none
 	reading   chan struct{} // a place for each snapshot being read for this session
 	waited    time.Duration // the reader's: for positions of cursors, until now
 	said      cdc.LSN       // the writer's: where the client was last told to be
 
 	// The following are guarded by company.mu.
 	subscriptions []*subscription
-	rebasing      bool // the company has been asked to begin what is behind anew; the writer sets it
-	paused        bool // subscriptions are being made anew
-	revoked       bool // the rights the session runs under are no longer those of its user
+	rebasing      bool     // the company has been asked to begin what is behind anew; the writer sets it
+	paused        bool     // subscriptions are being made anew
+	revoked       *closing // the session is to end before it is told anything more
 
 	mu      sync.Mutex // protects following
 	room    sync.Cond  // control has been taken
@@ -54,7 +65,10 @@ type session struct {
 	asked   uint64 // waits so far
 	byID    map[uint64]*subscription
 	closing *closing
+	begun   bool // the welcome is the first that is said
 	closed  bool
+	clocks  []*time.Timer // of the token's end
+	unpace  func()        // ends the reader's wait for its turn; nil: none
 }
 
 type closing struct {
@@ -78,7 +92,11 @@ const maxReading = 16
 const maxControl = 256
 
 func newSession(s *Server, id string, p *auth.Principal, t transport) *session {
-	ss := &session{id: id, server: s, principal: p, transport: t, byID: make(map[uint64]*subscription), reading: make(chan struct{}, maxReading)}
+	ss := &session{id: id, server: s, since: time.Now(), transport: t, byID: make(map[uint64]*subscription), reading: make(chan struct{}, maxReading)}
+	ss.principal.Store(p)
+	if s.options.FramesPerSecond > 0 {
+		ss.pace = rate.NewLimiter(rate.Limit(s.options.FramesPerSecond), s.options.FramesBurst)
+	}
 	ss.room.L = &ss.mu
 	return ss
 }
@@ -103,7 +121,7 @@ func (s *session) write() {
 // flush writes all there is to say: answers first, then one commit's state of
 // all subscriptions, then the waits which that satisfies.
 func (s *session) flush() {
-	if s.gone() {
+	if s.silent() {
 		return
 	}
 	cut, ok := s.collect()
@@ -114,6 +132,7 @@ func (s *session) flush() {
 	}
 	if closing := s.ending(); closing != nil {
 		s.shut()
+		s.server.hub.Metrics.Closes.WithLabelValues(strconv.Itoa(closing.code)).Inc()
 		s.transport.Close(closing.code, closing.reason)
 		return
 	}
@@ -155,6 +174,9 @@ func (s *session) sendData(cut *cut) bool {
 		return nil
 	}
 	_ = f.write(cut.updates) // emit's error, which sent tells
+	if m := s.server.hub.Metrics; sent && cut.time != 0 {
+		m.Latency.Observe(time.Since(postgresEpoch.Add(time.Duration(cut.time) * time.Microsecond)).Seconds())
+	}
 	*buf = f.buf
 	if cap(f.buf) <= maxPooledBuffer {
 		s.server.buffers.Put(buf)
@@ -182,8 +204,8 @@ func (s *session) collect() (out cut, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	out.control, out.asked = s.takeControl()
-	if s.revoked {
-		s.end(CloseRightsChanged, "rights changed: connect again")
+	if s.revoked != nil {
+		s.end(s.revoked.code, s.revoked.reason)
 		return out, false
 	}
 	if s.paused {
@@ -206,12 +228,19 @@ func (s *session) collect() (out cut, ok bool) {
 	}
 	for _, sub := range s.subscriptions {
 		out.loading = out.loading || !sub.attached
+		if sub.blank != nil {
+			out.updates = append(out.updates, update{id: sub.id, base: base{head: sub.blank}, snapshot: true, reset: true, loading: true, token: noToken})
+			sub.blank = nil
+		}
 		if !sub.attached || sub.watch != nil {
 			continue
 		}
 		entries, _ := sub.view.chain.since(sub.next)
 		if len(entries) == 0 && sub.base == nil && !sub.resumed {
 			continue
+		}
+		if len(entries) > 1 {
+			s.server.hub.Metrics.Merges.Inc()
 		}
 		out.updates = append(out.updates, sub.update(entries))
 	}
@@ -220,6 +249,9 @@ func (s *session) collect() (out cut, ok bool) {
 	}
 	return out, true
 }
+
+// noToken stands where there is nothing to go on from.
+const noToken = "-"
 
 // update takes what there is to say of a subscription. company.mu is held.
 func (sub *subscription) update(entries []*entry) update {
@@ -231,6 +263,13 @@ func (sub *subscription) update(entries []*entry) update {
 	sub.base, sub.reset, sub.resumed, sub.missed = nil, false, false, nil
 	sub.next = sub.view.chain.end()
 	return u
+}
+
+// silent reports whether nothing can be written yet, or any more.
+func (s *session) silent() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.begun || s.closed
 }
 
 // gone reports whether nothing can be written any more.
@@ -278,6 +317,10 @@ func (s *session) shut() {
 	s.mu.Lock()
 	s.closed = true
 	s.control = nil
+	s.stopClocksLocked()
+	if s.unpace != nil {
+		s.unpace()
+	}
 	for _, w := range s.waits {
 		w.timer.Stop()
 	}

@@ -3,6 +3,8 @@ package stream
 import (
 	"strconv"
 
+	"github.com/walwire/walwire/auth"
+	"github.com/walwire/walwire/cdc"
 	"github.com/walwire/walwire/mapping/predicate"
 )
 
@@ -28,6 +30,7 @@ type subscription struct {
 	missed   []*entry // before those of the chain
 	next     uint64   // sequence number in the chain
 	reset    bool     // base replaces what was shown
+	blank    []byte   // to be said: the rows of before are gone; the head of those to come
 }
 
 // base is where a subscription starts: the view's rows at a position.
@@ -39,8 +42,8 @@ type base struct {
 
 // watch is what walwire does with a query of its own.
 type watch struct {
-	ready    func(rows [][]byte, err *Error) // in the company's goroutine; must not block
-	answered bool                            // the company's: rights hang on it from then on
+	ready    func(b *base, at cdc.LSN, err *Error) // in the company's goroutine; must not block
+	answered bool                                  // the company's: rights hang on it from then on
 }
 
 // query is a compiled query of one principal.
@@ -48,17 +51,20 @@ type query struct {
 	shape     *shape
 	predicate *predicate.Node
 	columns   []int
-	order     predicate.Order                // nil: none
-	limit     int                            // 0: none
-	last      bool                           // limit counts from the end
-	verbatim  bool                           // see mask
-	compile   func(*tables) (*query, *Error) // again, for other shapes
+	order     predicate.Order // nil: none
+	limit     int             // 0: none
+	last      bool            // limit counts from the end
+	verbatim  bool            // see mask
+	principal *auth.Principal // whose rights it runs under; nil for a query of walwire's own
+	// compile makes it again, for other shapes or rights.
+	compile func(*tables, *auth.Principal) (*query, *Error)
 }
 
 // subscribe opens a live query. Runs in the company's goroutine, like all below.
 func (c *company) subscribe(sub *subscription) {
-	if c.served.shapes[sub.query.shape.mapping.Name] != sub.query.shape || c.served.broken[sub.query.shape.mapping.Name] != nil {
-		again, err := sub.query.compile(c.served)
+	p := sub.session.principal.Load()
+	if q := sub.query; c.served.shapes[q.shape.mapping.Name] != q.shape || c.served.broken[q.shape.mapping.Name] != nil || q.principal != nil && q.principal != p {
+		again, err := q.compile(c.served, p)
 		if err != nil {
 			sub.read()
 			sub.fail(err)
@@ -180,46 +186,50 @@ func (t *table) ordering(q *query) *ordering {
 // base is the view's rows as a subscription starts with them, at the company's
 // position.
 func (v *view) base() *base {
-	b := &base{}
+	b := &base{head: v.head()}
 	b.rows, b.order = v.encoded()
-	b.head = append(b.head, `"key":[`...)
+	return b
+}
+
+// head is the frame members that describe key and columns.
+func (v *view) head() []byte {
+	head := []byte(`"key":[`)
 	for i := range v.mask.columns[:v.mask.keys] {
 		if i > 0 {
-			b.head = append(b.head, ',')
+			head = append(head, ',')
 		}
-		b.head = appendString(b.head, v.mask.columns[i].Name)
+		head = appendString(head, v.mask.columns[i].Name)
 	}
-	b.head = append(b.head, `],"columns":[`...)
+	head = append(head, `],"columns":[`...)
 	for i := range v.mask.columns {
 		if i > 0 {
-			b.head = append(b.head, ',')
+			head = append(head, ',')
 		}
-		b.head = append(b.head, `{"name":`...)
-		b.head = appendString(b.head, v.mask.columns[i].Name)
-		b.head = append(b.head, `,"type":`...)
-		b.head = appendString(b.head, v.mask.columns[i].Type.Name)
-		b.head = append(b.head, '}')
+		head = append(head, `{"name":`...)
+		head = appendString(head, v.mask.columns[i].Name)
+		head = append(head, `,"type":`...)
+		head = appendString(head, v.mask.columns[i].Type.Name)
+		head = append(head, '}')
 	}
-	b.head = append(b.head, ']')
-	return b
+	return append(head, ']')
 }
 
 func (c *company) attachLocked(sub *subscription, b *base, next uint64) {
 	if sub.watch != nil {
-		sub.watch.ready(b.rows, nil)
+		sub.watch.ready(b, c.position, nil)
 		sub.watch.answered = true
 	}
 	sub.base, sub.next, sub.attached, sub.held = b, next, true, false
 	if sub.watch == nil { // else the session is about to set its principal
-		sub.token = c.token(sub.session.principal.ID, sub.view)
+		sub.token = c.token(sub.session.principal.Load().ID, sub.view)
 	}
-	sub.resumed, sub.missed = false, nil
+	sub.resumed, sub.missed, sub.blank = false, nil, nil
 }
 
 // startOverLocked makes a subscription wait for all its rows, and its session with
 // it where the client shows those of before.
 func (sub *subscription) startOverLocked() {
-	sub.attached, sub.base, sub.missed, sub.resumed = false, nil, nil, false
+	sub.attached, sub.base, sub.missed, sub.resumed, sub.blank = false, nil, nil, false, nil
 	sub.held, sub.reset = sub.shown, sub.shown
 }
 
@@ -343,23 +353,15 @@ func (c *company) rebind(sub *subscription, broken *Error) {
 	}
 	q, err := (*query)(nil), broken
 	if broken == nil {
-		if q, err = sub.query.compile(c.served); err != nil {
+		if q, err = sub.query.compile(c.served, sub.session.principal.Load()); err != nil {
 			err = errorf(CodeFailedPrecondition, "the table has changed its columns: %s", err.Message)
 		}
 	}
-	c.unsubscribe(sub, func() {
-		if err != nil {
-			sub.fail(err)
-		}
-	})
 	if err != nil {
+		c.unsubscribe(sub, func() { sub.fail(err) })
 		return
 	}
-	c.mu.Lock()
-	sub.startOverLocked()
-	c.mu.Unlock()
-	sub.query, sub.read, sub.resume = q, func() {}, nil
-	c.subscribe(sub)
+	c.replace(sub, q)
 }
 
 // fail tells the client that its subscription has ended.
@@ -369,7 +371,7 @@ func (sub *subscription) fail(err *Error) {
 		sub.session.revoke()
 		return
 	case sub.watch != nil:
-		sub.watch.ready(nil, err)
+		sub.watch.ready(nil, 0, err)
 		return
 	}
 	sub.session.ended(sub, err)

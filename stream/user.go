@@ -3,74 +3,154 @@ package stream
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 
 	"github.com/walwire/walwire/auth"
+	"github.com/walwire/walwire/cdc"
 	"github.com/walwire/walwire/mapping"
 	"github.com/walwire/walwire/mapping/predicate"
 )
 
-// loadUser completes the principal with what the rows of the database say of
-// it. Each row is a live query of walwire's own: when it changes, the session's
-// rights end at that commit.
-func (s *session) loadUser(ctx context.Context) error {
-	schema := s.server.hub.Schema()
-	if schema.UsersUnknown != nil {
-		return errorf(CodeUnavailable, "the server can't tell now who users are: try again later")
-	}
-	p := *s.principal
-	p.Attributes = maps.Clone(p.Attributes)
-	for _, ur := range schema.Mapping.UserRows() {
-		found, err := s.userRow(ctx, ur, p.Attributes)
-		if err != nil {
-			return err
-		}
-		maps.Copy(p.Attributes, found)
-	}
-	s.principal = &p
-	return nil
+// user is who a session's client is: what the token says, and the rows that say more
+// of it. Each row is a live query of walwire's own. Once a session has it, it is the
+// company's.
+type user struct {
+	claims  auth.Principal
+	lookups []lookup
 }
 
-// userRow gives the attributes of one row: those of the single match, nil for
-// each when several rows match, and none when there is no row.
-func (s *session) userRow(ctx context.Context, ur *mapping.UserRow, user map[string]any) (map[string]any, error) {
-	match := ur.Predicate(user)
-	if match.Kind == predicate.False {
-		return nil, nil
+// lookup is one of these rows.
+type lookup struct {
+	row   *mapping.UserRow
+	match *predicate.Node // by what was known before
+	sub   *subscription   // nil: nothing can match
+}
+
+// errUserMoved says that other rows than those looked up say who the user is now.
+var errUserMoved = errors.New("the user is to be looked up again")
+
+// lookUp finds the rows that say who a token's user is. The subscriptions of a lookup
+// that failed are the session's to end.
+func (s *session) lookUp(ctx context.Context, claims *auth.Principal) (*user, error) {
+	schema := s.server.hub.Schema()
+	if schema.UsersUnknown != nil {
+		return nil, errorf(CodeUnavailable, "the server can't tell now who users are: try again later")
 	}
+	u := &user{claims: *claims}
+	known := maps.Clone(claims.Attributes)
+	for _, row := range schema.Mapping.UserRows() {
+		if !row.Applies(claims.Roles) {
+			continue
+		}
+		l := lookup{row: row, match: row.Predicate(known)}
+		var rows [][]byte
+		if l.match.Kind != predicate.False {
+			var err error
+			if l.sub, rows, err = s.watchRow(ctx, row, l.match); err != nil {
+				return nil, err
+			}
+		}
+		u.lookups = append(u.lookups, l)
+		found, err := attributes(row, rows)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(known, found)
+	}
+	return u, nil
+}
+
+// watchRow subscribes to the rows that match and gives those of now.
+func (s *session) watchRow(ctx context.Context, ur *mapping.UserRow, match *predicate.Node) (*subscription, [][]byte, error) {
 	sh := s.server.hub.serving().shapes[ur.Table.Name]
 	if sh == nil || !sameColumns(sh.columns, ur.Table.Columns) {
-		return nil, errorf(CodeUnavailable, "table %q, which says who the user is, can't be read now: try again", ur.Table.Name)
+		return nil, nil, errorf(CodeUnavailable, "table %q, which says who the user is, can't be read now: try again", ur.Table.Name)
 	}
 	type answer struct {
 		rows [][]byte
 		err  *Error
 	}
 	answers := make(chan answer, 1)
-	sub := &subscription{session: s, read: func() {}, watch: &watch{ready: func(rows [][]byte, err *Error) {
+	sub := &subscription{session: s, read: func() {}, watch: &watch{ready: func(b *base, _ cdc.LSN, err *Error) {
+		a := answer{err: err}
+		if b != nil {
+			a.rows = b.rows
+		}
 		select {
-		case answers <- answer{rows, err}:
+		case answers <- a:
 		default: // answered before
 		}
 	}}}
 	sub.query = &query{
 		shape: sh, predicate: match, columns: ur.Columns(), verbatim: true,
-		compile: func(*tables) (*query, *Error) {
+		compile: func(*tables, *auth.Principal) (*query, *Error) {
 			return nil, errorf(CodeUnavailable, "table %q changed while the user was looked up: try again", ur.Table.Name)
 		},
 	}
 	s.company.inbox.push(message{do: func() { s.company.subscribe(sub) }}, 0)
-	var a answer
 	select {
-	case a = <-answers:
+	case a := <-answers:
+		if a.err != nil {
+			return nil, nil, a.err
+		}
+		return sub, a.rows, nil
 	case <-ctx.Done():
-		return nil, errorf(CodeUnavailable, "looking up the user took too long: try again")
+		return nil, nil, errorf(CodeUnavailable, "looking up the user took too long: try again")
 	}
-	if a.err != nil {
-		return nil, a.err
+}
+
+// principal is who the user is by the rows of now. An *Error ends their access;
+// errUserMoved says that these rows can't tell. In the company's goroutine.
+func (u *user) principal() (*auth.Principal, error) {
+	p := u.claims
+	p.Attributes = maps.Clone(p.Attributes)
+	rows := make([][][]byte, len(u.lookups))
+	for i, l := range u.lookups {
+		if l.row.Predicate(p.Attributes).Canonical() != l.match.Canonical() || l.sub != nil && l.sub.view == nil {
+			return nil, errUserMoved
+		}
+		if l.sub != nil {
+			rows[i], _ = l.sub.view.encoded()
+		}
+		found, err := attributes(l.row, rows[i])
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(p.Attributes, found)
 	}
-	return attributes(ur, a.rows)
+	p.Roles, _ = p.Attributes[mapping.AttributeRoles].([]string)
+	for i, l := range u.lookups {
+		if err := l.ended(rows[i], p.Attributes); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.Roles) == 0 {
+		return nil, errorf(CodePermissionDenied, "this user has no role any more")
+	}
+	return &p, nil
+}
+
+// ended says why the rows that were found leave their user no access, nil where they do.
+func (l *lookup) ended(rows [][]byte, known map[string]any) error {
+	table := l.row.Table
+	if l.row.Required && len(rows) == 0 {
+		return errorf(CodePermissionDenied, "this user has no row in table %q of the company", table.Name)
+	}
+	for _, row := range rows {
+		source, err := readVerbatim(table, row)
+		if err != nil {
+			return err
+		}
+		switch active, err := l.row.Active(source, known); {
+		case err != nil:
+			return fmt.Errorf("users' row of table %s: %w", table.Name, err)
+		case !active:
+			return errorf(CodePermissionDenied, "this user's access has ended: table %q of the company says so", table.Name)
+		}
+	}
+	return nil
 }
 
 func attributes(ur *mapping.UserRow, rows [][]byte) (map[string]any, error) {
@@ -85,11 +165,19 @@ func attributes(ur *mapping.UserRow, rows [][]byte) (map[string]any, error) {
 		}
 		return none, nil
 	}
-	var values map[string]*string
-	if err := json.Unmarshal(rows[0], &values); err != nil {
-		return nil, fmt.Errorf("read the user's row: %w", err)
+	row, err := readVerbatim(ur.Table, rows[0])
+	if err != nil {
+		return nil, err
 	}
-	return ur.Attributes(verbatim{ur.Table.Columns, values})
+	return ur.Attributes(row)
+}
+
+func readVerbatim(t *mapping.Table, row []byte) (verbatim, error) {
+	var values map[string]*string
+	if err := json.Unmarshal(row, &values); err != nil {
+		return verbatim{}, fmt.Errorf("read the user's row: %w", err)
+	}
+	return verbatim{t.Columns, values}, nil
 }
 
 // verbatim is a row of a verbatim mask, read back.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
 	"time"
@@ -20,8 +21,11 @@ const (
 	CloseStopping        = 4000
 	CloseRightsChanged   = 4001
 	CloseTokenExpired    = 4002
+	CloseTooMany         = 4003
+	CloseDisconnected    = 4004
 	CloseProtocolError   = 4500
 	CloseUnauthenticated = 4501
+	CloseAccessEnded     = 4502
 )
 
 // webSocket carries frames over one WebSocket.
@@ -49,90 +53,91 @@ func (t *webSocket) Close(code int, reason string) {
 	_ = t.conn.Close(websocket.StatusCode(code), reason) // it may be gone already
 }
 
+// Cut implements transport.
+func (t *webSocket) Cut() { _ = t.conn.CloseNow() }
+
 // stream is GET /v1/stream. The handler returns once the connection is
 // upgraded, so that its memory is not held while the client listens.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
-	if refuseURLToken(w, r) {
+	shown, known, err := credentialsOf(r)
+	if err != nil {
+		writeError(w, err)
 		return
 	}
-	s.mu.Lock()
-	stopping := s.stopping
-	if !stopping {
-		s.readers.Add(1)
-	}
-	s.mu.Unlock()
-	if stopping {
-		writeError(w, errorf(CodeUnavailable, "the server stops: connect again"))
+	release, ok := s.open(w, r)
+	if !ok {
 		return
 	}
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+	conn, acceptErr := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{Subprotocol},
 		OriginPatterns:     s.options.Origins,
 		InsecureSkipVerify: slices.Contains(s.options.Origins, "*"),
 		CompressionMode:    websocket.CompressionDisabled,
 	})
-	if err != nil { // Accept has answered
-		s.readers.Done()
+	if acceptErr != nil { // Accept has answered
+		release()
 		return
 	}
 	conn.SetReadLimit(s.options.FrameBytes)
-	token := bearer(r)
+	a := admission{credentials: shown, transport: &webSocket{conn: conn, timeout: s.options.WriteTimeout}, via: viaWebSocket, address: s.address(r)}
 	go func() {
-		defer s.readers.Done()
-		s.serve(conn, token)
+		defer release()
+		s.serve(conn, a, known)
 	}()
 }
 
-// serve runs one connection from its first frame to its end.
-func (s *Server) serve(conn *websocket.Conn, token string) {
+// open counts a connection in, or refuses it: the server stops, or the client's address
+// has had its share. release counts it out.
+func (s *Server) open(w http.ResponseWriter, r *http.Request) (release func(), ok bool) {
+	free := func() {}
+	if l := s.options.Limiter; l != nil {
+		err := l.Attempt(r)
+		if err == nil {
+			free, err = l.Open(r)
+		}
+		if err != nil {
+			writeRefusal(w, s.limited(err))
+			return nil, false
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		free()
+		writeError(w, errorf(CodeUnavailable, "the server stops: connect again"))
+		return nil, false
+	}
+	s.readers.Add(1)
+	return func() {
+		free()
+		s.readers.Done()
+	}, true
+}
+
+// serve runs one connection from its first frame to its end. known says that the
+// client has shown who it is.
+func (s *Server) serve(conn *websocket.Conn, a admission, known bool) {
 	defer func() { _ = conn.CloseNow() }() // closed already unless something failed
-	t := &webSocket{conn: conn, timeout: s.options.WriteTimeout}
-	if token == "" {
+	t := a.transport.(*webSocket)
+	if !known {
 		var ok bool
-		if token, ok = s.firstFrame(t); !ok {
+		if a.credentials, ok = s.firstFrame(t); !ok {
 			return
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.options.AuthDeadline)
-	defer cancel()
-	p, err := s.authenticate(ctx, token)
-	if err != nil {
-		code := CloseUnauthenticated
-		if err.Code == CodeUnavailable {
-			code = CloseStopping
-		}
-		refuse(t, err, code)
-		return
-	}
-	company, err := s.companyOf(p)
-	if err != nil {
-		refuse(t, err, CloseStopping)
-		return
-	}
-	ss := newSession(s, newSessionID(), p, t)
-	if ss.company = s.hub.join(ctx, company); ss.company == nil {
-		refuse(t, errorf(CodeUnavailable, "the server can't take a connection now: try again"), CloseStopping)
+	ss, no := s.admit(context.Background(), a)
+	if no != nil {
+		refuse(t, no)
 		return
 	}
 	defer ss.leave()
-	if err := ss.loadUser(ctx); err != nil {
-		s.options.Log.Warn("user not loaded", "user", p.ID, "company", p.Company, "error", err)
-		refuse(t, clientError(err), CloseStopping)
-		return
-	}
 	if !s.enter(ss) {
-		refuse(t, errorf(CodeUnavailable, "the server stops: connect again"), CloseStopping)
+		refuse(t, refused(errorf(CodeUnavailable, "the server stops: connect again")))
 		return
 	}
 	defer s.exit(ss)
-	cancel()
-	expiry := time.AfterFunc(time.Until(p.Expires), func() {
-		ss.say(errorFrame(0, errorf(CodeUnauthenticated, "the token has expired: connect with a new one")))
-		ss.close(CloseTokenExpired, "token expired")
-	})
-	defer expiry.Stop()
 	defer s.keepAlive(conn)()
-	ss.say(ss.welcome())
+	ss.begin()
 	ss.read(conn)
 }
 
@@ -142,7 +147,7 @@ func (s *Server) keepAlive(conn *websocket.Conn) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var next *time.Timer
 	started := make(chan struct{})
-	next = time.AfterFunc(s.options.PingInterval, func() {
+	next = time.AfterFunc(jitter(s.options.PingInterval), func() {
 		<-started
 		late, done := context.WithTimeout(ctx, s.options.WriteTimeout)
 		err := conn.Ping(late)
@@ -152,7 +157,7 @@ func (s *Server) keepAlive(conn *websocket.Conn) (stop func()) {
 		case err != nil:
 			_ = conn.CloseNow() // its reader sees that
 		default:
-			next.Reset(s.options.PingInterval)
+			next.Reset(jitter(s.options.PingInterval))
 		}
 	})
 	close(started)
@@ -162,42 +167,47 @@ func (s *Server) keepAlive(conn *websocket.Conn) (stop func()) {
 	}
 }
 
-// firstFrame gives the auth frame's token, or refuses the connection. The read has
+// jitter spreads what many connections do regularly: d, a fifth more or less.
+func jitter(d time.Duration) time.Duration {
+	return d + time.Duration((mathrand.Float64()-0.5)*0.4*float64(d))
+}
+
+// firstFrame gives the auth frame's credentials, or refuses the connection. The read has
 // no deadline of its own, which would kill the connection before it can be told why:
 // a timer tells it.
-func (s *Server) firstFrame(t *webSocket) (token string, ok bool) {
+func (s *Server) firstFrame(t *webSocket) (shown credentials, ok bool) {
 	told := make(chan struct{})
 	late := time.AfterFunc(s.options.AuthDeadline, func() {
-		refuse(t, errorf(CodeUnauthenticated, "no auth frame within %s (limits.auth_deadline)", s.options.AuthDeadline), CloseUnauthenticated)
+		refuse(t, refused(errorf(CodeUnauthenticated, "no auth frame within %s (limits.auth_deadline)", s.options.AuthDeadline)))
 		close(told)
 	})
 	kind, frame, err := t.conn.Read(context.Background())
 	if !late.Stop() {
 		<-told
-		return "", false
+		return shown, false
 	}
 	if err != nil {
-		return "", false // gone, or a frame beyond the limit, which has closed it
+		return shown, false // gone, or a frame beyond the limit, which has closed it
 	}
-	token, refused := parseAuth(kind, frame)
-	if refused != nil {
-		refuse(t, refused, CloseProtocolError)
+	shown, wrong := parseAuth(kind, frame)
+	if wrong != nil {
+		refuse(t, &refusal{Error: wrong, close: CloseProtocolError})
 	}
-	return token, refused == nil
+	return shown, wrong == nil
 }
 
-func parseAuth(kind websocket.MessageType, frame []byte) (token string, err *Error) {
+func parseAuth(kind websocket.MessageType, frame []byte) (shown credentials, err *Error) {
 	if kind != websocket.MessageText {
-		return "", errBinary()
+		return shown, errBinary()
 	}
 	r, err := parseRequest(frame)
 	if err != nil {
-		return "", err
+		return shown, err
 	}
 	if r.Type != "auth" || r.Token == "" {
-		return "", errorf(CodeUnauthenticated, `the first frame must be {"type":"auth","token":"..."}`)
+		return shown, errorf(CodeUnauthenticated, `the first frame must be {"type":"auth","token":"..."}`)
 	}
-	return r.Token, nil
+	return credentials{token: r.Token, company: r.Company}, nil
 }
 
 func errBinary() *Error {
@@ -205,11 +215,12 @@ func errBinary() *Error {
 }
 
 // refuse says why and closes.
-func refuse(t *webSocket, err *Error, code int) {
+func refuse(t *webSocket, no *refusal) {
 	t.timeout = time.Second // a stranger gets no patience; nothing has been sent yet
-	frame := mustJSON(errorFrame(0, err))
-	if t.Send(frame) == nil {
-		t.Close(code, truncateReason(err.Message))
+	answer := errorFrame(0, no.Error)
+	answer.RetryMS = no.after.Milliseconds()
+	if t.Send(mustJSON(answer)) == nil {
+		t.Close(no.close, truncateReason(no.Message))
 	}
 }
 
@@ -242,13 +253,15 @@ func (s *session) logEnd(err error) {
 	if errors.Is(err, websocket.ErrMessageTooBig) {
 		s.server.hub.Metrics.Errors.WithLabelValues(string(CodeResourceExhausted)).Inc()
 	}
-	log.Debug("connection ended", "session", s.id, "user", s.principal.ID, "company", s.principal.Company, "status", status, "error", err)
+	p := s.principal.Load()
+	log.Debug("connection ended", "session", s.id, "user", p.ID, "company", p.Company, "status", status, "error", err)
 }
 
 type welcome struct {
 	Type     string   `json:"type"`
 	Protocol string   `json:"protocol"`
 	Session  string   `json:"session"`
+	Key      string   `json:"key,omitempty"` // of a session whose client's frames come by other requests
 	User     string   `json:"user"`
 	Company  string   `json:"company"`
 	Roles    []string `json:"roles"`
@@ -257,45 +270,21 @@ type welcome struct {
 }
 
 func (s *session) welcome() welcome {
+	p := s.principal.Load()
 	return welcome{
-		Type: "welcome", Protocol: Subprotocol, Session: s.id,
-		User: s.principal.ID, Company: s.principal.Company, Roles: s.principal.Roles,
-		Expires: s.principal.Expires.UTC().Format(time.RFC3339), Position: s.server.hub.Position().String(),
+		Type: "welcome", Protocol: Subprotocol, Session: s.id, Key: s.key,
+		User: p.ID, Company: p.Company, Roles: p.Roles,
+		Expires: expiryText(p.Expires), Position: s.server.hub.Position().String(),
 	}
 }
 
-// enter makes the session known; false when the server is stopping.
-func (s *Server) enter(ss *session) bool {
+// begin lets a session that has been let in speak.
+func (s *session) begin() {
+	s.lastUntil(s.principal.Load().Expires)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopping {
-		return false
-	}
-	s.sessions[ss] = struct{}{}
-	s.hub.Metrics.Connections.Inc()
-	return true
-}
-
-func (s *Server) exit(ss *session) {
-	s.mu.Lock()
-	delete(s.sessions, ss)
+	s.begun = true
 	s.mu.Unlock()
-	s.hub.Metrics.Connections.Dec()
-}
-
-// leave ends the session's subscriptions and its part in the company.
-func (s *session) leave() {
-	s.shut()
-	c := s.company
-	c.inbox.push(message{do: func() {
-		c.mu.RLock()
-		subs := slices.Clone(s.subscriptions)
-		c.mu.RUnlock()
-		for _, sub := range subs {
-			c.unsubscribe(sub, func() {})
-		}
-		s.server.hub.leave(c)
-	}}, 0)
+	s.say(s.welcome())
 }
 
 func newSessionID() string {

@@ -93,7 +93,7 @@ func (t *tokenCmd) claims(cfg *mapping.Config) (auth.Claims, error) {
 		return nil, fmt.Errorf("decode the claims: %w", err)
 	}
 	parsed["exp"] = float64(time.Now().Add(t.TTL).Unix())
-	if _, err := paths.Principal(parsed); err != nil {
+	if _, err := paths.Principal(parsed, auth.Choice{}); err != nil {
 		return nil, fmt.Errorf("the server would refuse this token: %w", err)
 	}
 	return claims, nil

@@ -106,7 +106,7 @@ func (a *App) Run(ctx context.Context) error {
 		stop, cancel := context.WithTimeout(context.Background(), drainTime)
 		defer cancel()
 		if s := a.server.Load(); s != nil {
-			_ = s.Close(stop) // what is left then has been cut off
+			_ = s.Drain(stop) // what is left then has been cut off
 		}
 		return web.Shutdown(stop)
 	})
@@ -133,7 +133,17 @@ func (a *App) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = fmt.Fprintf(w, `{"code":"unavailable","message":%q,"status":"not ready","reason":%q}`+"\n", "the server is starting: try again", *a.phase.Load())
+	_, _ = fmt.Fprintf(w, `{"code":"unavailable","message":%q,"status":"not ready","reason":%q}`+"\n", "the server is starting, or stands by: try again", a.notYet())
+}
+
+// notYet says why nobody is let in yet.
+func (a *App) notYet() error {
+	if p := a.parts.Load(); p != nil {
+		if err := p.consumer.Status().Err; err != nil {
+			return err
+		}
+	}
+	return *a.phase.Load()
 }
 
 func (a *App) newServer(hub *stream.Hub, consumer *cdc.Consumer) *stream.Server {
@@ -152,6 +162,14 @@ func (a *App) newServer(hub *stream.Hub, consumer *cdc.Consumer) *stream.Server 
 		Origins:        a.cfg.Origins,
 		Gatherer:       a.registry,
 		Log:            a.log,
+		Operators:      a.cfg.User.Operators,
+		StatsRoles:     a.cfg.Stats.Roles, BranchAttribute: a.cfg.Stats.Branch,
+		Behind: func() int64 {
+			if h := a.health.Load(); h != nil {
+				return int64(a.lag(h))
+			}
+			return 0
+		},
 		Ready: func() error {
 			if s := consumer.Status(); !s.Connected {
 				return fmt.Errorf("the WAL is not followed: %w", s.Err)
@@ -199,5 +217,5 @@ func authenticator(cfg *mapping.Config) (*auth.Authenticator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
-	return auth.NewAuthenticator(verifier, auth.ClaimPaths(cfg.User.Claims))
+	return auth.NewAuthenticator(verifier, auth.ClaimPaths(cfg.User.Claims), cfg.User.Operators...)
 }

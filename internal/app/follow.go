@@ -33,7 +33,7 @@ func (a *App) follow(ctx context.Context) error {
 		a.parts.Store(nil)
 		a.health.Store(nil)
 		stop, cancel := context.WithTimeout(ctx, drainTime)
-		_ = a.server.Swap(nil).Close(stop) // what is left then has been cut off
+		_ = a.server.Swap(nil).Drain(stop) // what is left then has been cut off
 		cancel()
 	}
 }
@@ -78,7 +78,6 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 		return err
 	}
 	a.parts.Store(&parts{consumer: consumer, hub: hub})
-	a.server.Store(a.newServer(hub, consumer))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return consumer.Run(ctx) })
 	group.Go(func() error { return hub.Run(ctx) })
@@ -87,17 +86,24 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 	return group.Wait()
 }
 
-// announce closes ready once the schema is read, the WAL is followed, and clients can
-// come back with what they get.
+// announce lets clients in once the WAL is followed, which a server that stands by
+// waits for, and closes ready once the schema is read and clients can come back with what
+// they get.
 func (a *App) announce(ctx context.Context, hub *stream.Hub, consumer *cdc.Consumer) error {
 	t := time.NewTicker(10 * time.Millisecond)
 	defer t.Stop()
 	for hub.Schema() == nil || !consumer.Status().Connected || !hub.Anchored() {
+		if a.server.Load() == nil && consumer.Status().Connected {
+			a.server.Store(a.newServer(hub, consumer))
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
 		}
+	}
+	if a.server.Load() == nil {
+		a.server.Store(a.newServer(hub, consumer))
 	}
 	a.log.Info("serving", "url", a.URL())
 	a.announced.Do(func() { close(a.ready) })

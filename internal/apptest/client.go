@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/walwire/walwire/internal/wire"
 )
 
 // patience is how long a client waits for a frame before the test fails.
@@ -19,6 +21,7 @@ type Client struct {
 	*Replica
 	tb   testing.TB
 	conn *websocket.Conn
+	by   wire.Conn // instead of conn; nil: none
 }
 
 // Dial opens a connection without authenticating.
@@ -66,6 +69,29 @@ func (s *Server) Connect(token string) *Client {
 	return c
 }
 
+// ConnectBy is Connect by one of wire's ways.
+func (s *Server) ConnectBy(way, token string) *Client {
+	s.TB.Helper()
+	return s.ConnectAt(s.URL(), way, token)
+}
+
+// ConnectAt is ConnectBy through what stands before the server.
+func (s *Server) ConnectAt(url, way, token string) *Client {
+	s.TB.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := wire.Dial(ctx, way, url, token, 64<<20)
+	if err != nil {
+		s.TB.Fatalf("connect by %s: %v", way, err)
+	}
+	s.TB.Cleanup(conn.Close)
+	c := &Client{Replica: NewReplica(), tb: s.TB, by: conn}
+	if f := c.Read(); f.Type != "welcome" {
+		s.TB.Fatalf("want welcome, got %s", f.Raw)
+	}
+	return c
+}
+
 // Authenticate sends the token and reads the welcome.
 func (c *Client) Authenticate(token string) {
 	c.tb.Helper()
@@ -97,6 +123,9 @@ func (c *Client) SendBinary(frame []byte) {
 func (c *Client) write(kind websocket.MessageType, frame []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	if c.by != nil {
+		return c.by.Write(ctx, frame)
+	}
 	return c.conn.Write(ctx, kind, frame)
 }
 
@@ -134,7 +163,13 @@ func (c *Client) Open(id int, query string) *Query {
 }
 
 // Close drops the connection.
-func (c *Client) Close() { _ = c.conn.CloseNow() }
+func (c *Client) Close() {
+	if c.by != nil {
+		c.by.Close()
+		return
+	}
+	_ = c.conn.CloseNow()
+}
 
 // Read gives the next frame, applied.
 func (c *Client) Read() *Frame {
@@ -162,6 +197,9 @@ func (c *Client) TryRead() (*Frame, error) {
 func (c *Client) receive() ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	if c.by != nil {
+		return c.by.Read(ctx)
+	}
 	_, message, err := c.conn.Read(ctx)
 	return message, err
 }

@@ -20,6 +20,9 @@ type Frame struct {
 	Time          string   `json:"time"`
 	More          bool     `json:"more"`
 	Cursor        string   `json:"cursor"`
+	Key           string   `json:"key"`      // of a welcome
+	Roles         []string `json:"roles"`    // of a welcome or a renewal
+	AfterMS       int64    `json:"after_ms"` // of a reconnect
 	Subscriptions []Update `json:"subscriptions"`
 	Raw           []byte   `json:"-"` // of the last part
 	Parts         int      `json:"-"` // how many it came in
@@ -38,6 +41,7 @@ type Update struct {
 	ID       int       `json:"id"`
 	Reset    bool      `json:"reset"`
 	Resumed  bool      `json:"resumed"`
+	Loading  bool      `json:"loading"`
 	Snapshot *Snapshot `json:"snapshot"`
 	Added    []Row     `json:"added"`
 	Modified []Row     `json:"modified"`

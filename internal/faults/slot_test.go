@@ -120,7 +120,7 @@ on_slot_loss: recreate
 auth: {issuer: "${WALWIRE_ISSUER}", audience: "${WALWIRE_AUDIENCE}", keys: [{id: main, alg: HS256, secret: "${WALWIRE_TOKEN_SECRET}"}]}
 user:
   claims: {id: sub, company: company_id, roles: roles}
-  rows: [{table: people, match: {login: id}, attributes: {grp: grp}}]
+users: [{table: people, match: {login: id}, attributes: {grp: grp}}]
 tables:
   people: {table: public.people, company: company, roles: {owner: {rows: true, columns: "*"}}}
   items: {table: public.items, company: company, roles: {staff: {rows: row.grp == user.grp, columns: "*"}}}

@@ -66,6 +66,17 @@ type access struct {
 	hidden []string
 }
 
+// rule is the rule in SQL for a user who may see all rows of the company, or not.
+func (a access) rule(u *user, wide bool) string {
+	if wide && a.widened() {
+		return "true"
+	}
+	return a.sql(u)
+}
+
+// widened says whether there is more to see for who may see all rows.
+func (a access) widened() bool { return a.cel != "true" }
+
 func all(*user) string { return "true" }
 
 func inBranches(u *user) string {
@@ -151,7 +162,10 @@ limits: {snapshot_connections: 6, subscriptions: 50}
 auth: {issuer: %q, audience: %q, keys: [{id: main, alg: HS256, secret: "%s"}]}
 user:
   claims: {id: sub, company: company_id, roles: roles, branches: branch_ids, staff_id: staff_id, client_id: client_id}
+users:
+  - {table: members, match: {login: id}, required: true, active: row.active, attributes: {wide: wide}}
 tables:
+  members: {table: public.members, company: company}
 `, listen, serverSlot, tokenIssuer, tokenAudience, tokenSecret)
 	for _, t := range tables {
 		fmt.Fprintf(&b, "  %s:\n    table: public.%[1]s\n    company: company\n    roles:\n", t.name)
@@ -162,8 +176,8 @@ tables:
 				columns = append(columns, t.columns[i].name)
 			}
 			rows := a.cel
-			if rows != "true" {
-				rows = strconv.Quote(rows)
+			if a.widened() {
+				rows = strconv.Quote("(" + rows + ") || user.wide")
 			}
 			fmt.Fprintf(&b, "      %s: {rows: %s, columns: [%s]}\n", role, rows, strings.Join(columns, ", "))
 		}

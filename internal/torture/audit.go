@@ -67,7 +67,7 @@ func (c *checker) auditClients(ctx context.Context, conn *pgx.Conn) error {
 	for _, cl := range c.run.clients {
 		for _, l := range c.run.shownBy(cl) {
 			q := question{query: l.query, user: cl.user, variant: l.variant}
-			sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s", names(l.query.table.columns[:l.query.table.keys]), l.query.table.name, l.query.condition(cl.user, l.variant))
+			sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s", names(l.query.table.columns[:l.query.table.keys]), l.query.table.name, l.query.condition(cl.user, l.variant, false))
 			if o := l.query.order; o != nil {
 				sql = limited(sql, o)
 			}

@@ -10,7 +10,8 @@ import (
 // crossCheck has PostgreSQL compute a window at two of the positions shown, by
 // the LIMIT itself, and holds the sweep against it: a difference is a fault of this
 // package.
-func (c *checker) crossCheck(ctx context.Context, q question, rows []interval, t shownTrack) error {
+func (c *checker) crossCheck(ctx context.Context, a *answers, t shownTrack) error {
+	q := a.question
 	o := q.query.order
 	if o == nil || o.limit == 0 || len(t.positions) == 0 {
 		return nil
@@ -20,6 +21,10 @@ func (c *checker) crossCheck(ctx context.Context, q question, rows []interval, t
 			continue
 		}
 		position := t.positions[at]
+		rows, err := a.rows(ctx, c.run.versions.grantAt(a.user.index, position).wide)
+		if err != nil {
+			return err
+		}
 		var there []string
 		for _, r := range rows {
 			if r.from <= position && position < r.to {

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/coder/websocket"
+	"github.com/walwire/walwire/internal/wire"
 )
 
 const (
@@ -30,7 +30,8 @@ type client struct {
 	r       *rand.Rand
 	user    *user
 	queries []*query // to choose from
-	proxy   string   // ws:// address
+	proxy   string   // http:// address
+	way     string   // of wire's
 
 	subs    []*live
 	nextID  int
@@ -70,7 +71,7 @@ func (c *client) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.CloseNow() }()
+	defer conn.Close()
 	if c.run.variant.Load() != variant {
 		return nil
 	}
@@ -100,29 +101,26 @@ func (c *client) close(s *segment) {
 	}
 }
 
-func (c *client) dial(ctx context.Context) (*websocket.Conn, error) {
+func (c *client) dial(ctx context.Context) (wire.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, c.proxy, &websocket.DialOptions{Subprotocols: []string{"walwire.v1"}})
+	token, err := c.user.token()
 	if err != nil {
 		return nil, err
 	}
-	conn.SetReadLimit(256 << 20)
-	token, err := c.user.token()
-	if err == nil {
-		err = conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"type":"auth","token":%q}`, token))
+	conn, err := wire.Dial(ctx, c.way, c.proxy, token, 256<<20)
+	if err != nil {
+		return nil, err
 	}
+	data, err := conn.Read(ctx)
 	if err == nil {
-		var data []byte
-		if _, data, err = conn.Read(ctx); err == nil {
-			var f frame
-			if err = json.Unmarshal(data, &f); err == nil && f.Type != "welcome" {
-				err = fmt.Errorf("instead of welcome: %s %s", f.Code, f.Message)
-			}
+		var f frame
+		if err = json.Unmarshal(data, &f); err == nil && f.Type != "welcome" {
+			err = fmt.Errorf("instead of welcome: %s %s %s", f.Type, f.Code, f.Message)
 		}
 	}
 	if err != nil {
-		_ = conn.CloseNow()
+		conn.Close()
 		return nil, err
 	}
 	return conn, nil
@@ -148,7 +146,7 @@ func (c *client) newLive() *live {
 	return l
 }
 
-func (c *client) subscribeAll(ctx context.Context, conn *websocket.Conn) error {
+func (c *client) subscribeAll(ctx context.Context, conn wire.Conn) error {
 	for _, l := range c.subs {
 		if err := c.subscribe(ctx, conn, l); err != nil {
 			return err
@@ -157,7 +155,7 @@ func (c *client) subscribeAll(ctx context.Context, conn *websocket.Conn) error {
 	return nil
 }
 
-func (c *client) subscribe(ctx context.Context, conn *websocket.Conn, l *live) error {
+func (c *client) subscribe(ctx context.Context, conn wire.Conn, l *live) error {
 	l.here, l.resume = false, l.loaded && l.token != "" && l.cursor != ""
 	text := fmt.Sprintf(`{"type":"subscribe","id":%d,"query":%s`, l.id, l.query.json(l.nonce))
 	if l.resume {
@@ -172,12 +170,12 @@ func (c *client) subscribe(ctx context.Context, conn *websocket.Conn, l *live) e
 	c.segment.mu.Lock()
 	c.segment.tracks = append(c.segment.tracks, l.track)
 	c.segment.mu.Unlock()
-	return conn.Write(ctx, websocket.MessageText, []byte(text+"}"))
+	return conn.Write(ctx, []byte(text+"}"))
 }
 
 // chores pings, waits for positions, and ends the connection when its time has
 // come or nothing has been heard.
-func (c *client) chores(ctx context.Context, conn *websocket.Conn, r *rand.Rand, cancel func()) {
+func (c *client) chores(ctx context.Context, conn wire.Conn, r *rand.Rand, cancel func()) {
 	life := time.Now().Add(time.Duration((0.2 + r.ExpFloat64()) * float64(c.run.options.Life)))
 	tick := time.NewTicker(pingPace/2 + time.Duration(r.Int64N(int64(pingPace))))
 	defer tick.Stop()
@@ -196,19 +194,15 @@ func (c *client) chores(ctx context.Context, conn *websocket.Conn, r *rand.Rand,
 		}
 		if time.Since(time.Unix(0, c.heard.Load())) > silence {
 			cancel()
-			_ = conn.CloseNow()
+			conn.Close()
 			return
 		}
 		if time.Now().After(life) && !c.run.quiet.Load() {
-			if r.IntN(2) == 0 {
-				_ = conn.CloseNow()
-			} else {
-				_ = conn.Close(websocket.StatusNormalClosure, "")
-			}
+			conn.Close()
 			return
 		}
 		write, done := context.WithTimeout(ctx, silence)
-		err := conn.Write(write, websocket.MessageText, []byte(text))
+		err := conn.Write(write, []byte(text))
 		done()
 		if err != nil {
 			return
@@ -217,9 +211,9 @@ func (c *client) chores(ctx context.Context, conn *websocket.Conn, r *rand.Rand,
 }
 
 // read takes frames until the connection ends.
-func (c *client) read(ctx context.Context, conn *websocket.Conn) error {
+func (c *client) read(ctx context.Context, conn wire.Conn) error {
 	for {
-		_, data, err := conn.Read(ctx)
+		data, err := conn.Read(ctx)
 		if err != nil {
 			return err
 		}
@@ -242,10 +236,10 @@ func (c *client) read(ctx context.Context, conn *websocket.Conn) error {
 }
 
 // exchange ends a live query and opens another.
-func (c *client) exchange(ctx context.Context, conn *websocket.Conn) error {
+func (c *client) exchange(ctx context.Context, conn wire.Conn) error {
 	if i := c.r.IntN(len(c.subs)); len(c.subs) > 1 && !c.subs[i].leaving && c.subs[i].here {
 		c.subs[i].leaving = true
-		if err := conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"type":"unsubscribe","id":%d}`, c.subs[i].id)); err != nil {
+		if err := conn.Write(ctx, fmt.Appendf(nil, `{"type":"unsubscribe","id":%d}`, c.subs[i].id)); err != nil {
 			return err
 		}
 	}

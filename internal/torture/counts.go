@@ -14,7 +14,7 @@ type counts struct {
 	connections, snapshots, resumes    atomic.Int64
 	resets, resetsOnResume             atomic.Int64
 	compared, forgiven, asked, askTime atomic.Int64
-	crossChecked                       atomic.Int64
+	crossChecked, loading              atomic.Int64
 	divergences, leaks, gaps, breaches atomic.Int64
 	restarts                           atomic.Int64 // that nobody asked for
 	rows                               atomic.Int64 // that writers say they changed
@@ -63,7 +63,7 @@ func (c *counts) refused(f *frame) {
 
 func (c *counts) ending(err error) {
 	text := err.Error()
-	for _, known := range []string{"4000", "4001", "StatusAbnormalClosure", "connection refused", "connection reset", "503", "EOF", "broken pipe", "deadline", "closed", "canceled"} {
+	for _, known := range []string{"4000", "4001", "4502", "StatusAbnormalClosure", "connection refused", "connection reset", "503", "EOF", "broken pipe", "deadline", "closed", "canceled"} {
 		if strings.Contains(text, known) {
 			text = known
 			break

@@ -11,8 +11,13 @@ import (
 )
 
 // diverged reports a state that is not the query's at its position.
-func (r *run) diverged(ctx context.Context, q question, t shownTrack, rows []interval, at int) error {
+func (r *run) diverged(ctx context.Context, q question, t shownTrack, answers *answers, at int) error {
 	d := &divergence{run: r, question: q, track: t, at: at, position: t.positions[at]}
+	d.grant = r.versions.grantAt(q.user.index, d.position)
+	rows, err := answers.rows(ctx, d.grant.wide)
+	if err != nil {
+		return err
+	}
 	d.expect(rows)
 	d.replay()
 	what := "divergence"
@@ -38,6 +43,7 @@ type divergence struct {
 	track    shownTrack
 	at       int // of the track's positions
 	position uint64
+	grant    grant
 	expected map[string]interval
 	listed   []string // expected keys in order
 	shown    map[string]shownRow
@@ -142,7 +148,7 @@ func (d *divergence) difference() map[string]string {
 // leaks says whether a row is shown that the rule forbids at this position.
 func (d *divergence) leaks(ctx context.Context) (bool, error) {
 	q := d.question
-	rule := fmt.Sprintf("company = %d AND %s", q.user.company, accessOf(q.query.table, q.query.role, q.variant).sql(q.user))
+	rule := fmt.Sprintf("company = %d AND %s", q.user.company, accessOf(q.query.table, q.query.role, q.variant).rule(q.user, d.grant.wide))
 	ids, err := d.run.store.matching(ctx, q.query.table, rule, "")
 	if err != nil {
 		return false, err
@@ -154,7 +160,7 @@ func (d *divergence) leaks(ctx context.Context) (bool, error) {
 		}
 	}
 	for key := range d.shown {
-		if !allowed[key] {
+		if !allowed[key] || !d.grant.active {
 			return true, nil
 		}
 	}
@@ -169,7 +175,8 @@ func (d *divergence) report(ctx context.Context) string {
 	if q.query.order != nil {
 		order = " ORDER BY " + q.query.order.sql
 	}
-	fmt.Fprintf(&b, "SQL: SELECT ... FROM %s WHERE %s%s\n", q.query.table.name, q.query.condition(q.user, q.variant), order)
+	fmt.Fprintf(&b, "SQL: SELECT ... FROM %s WHERE %s%s\n", q.query.table.name, q.query.condition(q.user, q.variant, d.grant.wide), order)
+	fmt.Fprintf(&b, "the user has access: %t, to all rows: %t\n", d.grant.active, d.grant.wide)
 	differences := d.difference()
 	fmt.Fprintf(&b, "it shows %d rows, the SELECT gives %d; %d differ\n", len(d.shown), len(d.expected), len(differences))
 	if q.query.order != nil {

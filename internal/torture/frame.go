@@ -24,6 +24,7 @@ type frame struct {
 type update struct {
 	ID            int               `json:"id"`
 	Reset         bool              `json:"reset"`
+	Loading       bool              `json:"loading"`
 	Resumed       bool              `json:"resumed"`
 	Snapshot      *snapshot         `json:"snapshot"`
 	Added         []json.RawMessage `json:"added"`

@@ -53,6 +53,8 @@ func faults() []fault {
 		{"standby-away", (*nemesis).standbyAway},
 		{"standby-kill", (*nemesis).standbyKill},
 		{"config", (*nemesis).config},
+		{"revoke", (*nemesis).revoke},
+		{"widen", (*nemesis).widen},
 		{"slot-drop", (*nemesis).slotDrop},
 		{"slot-advance", (*nemesis).slotAdvance},
 		{"slot-invalid", (*nemesis).slotInvalid},

@@ -39,6 +39,8 @@ type Options struct {
 	Check time.Duration
 	// Shrink is how often a failing run is tried with less.
 	Shrink int
+	// Via are the ways that clients come by, in turn: websocket, sse, poll.
+	Via string
 	// Log is a file for the server's log, "": it is not kept.
 	Log string
 	// Binary is the walwire to be run, "": it is built.
@@ -62,6 +64,7 @@ func (o *Options) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&o.Tables, "tables", "all", "tables: all or names")
 	fs.IntVar(&o.Query, "query", -1, "the only query that is asked")
 	fs.DurationVar(&o.Check, "check", 15*time.Second, "how often what was shown is checked")
+	fs.StringVar(&o.Via, "via", "websocket,sse,poll,websocket", "the ways that clients come by, in turn")
 	fs.StringVar(&o.Log, "log", "", "file that the server's log is kept in")
 	fs.StringVar(&o.Binary, "binary", "", "walwire to be run instead of one built from here")
 	fs.IntVar(&o.Shrink, "shrink", 6, "how often a failing run is tried again with less")

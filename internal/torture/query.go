@@ -62,8 +62,8 @@ func (q *query) shown(variant int) []int {
 }
 
 // condition is the whole predicate in SQL: company, rule and filter.
-func (q *query) condition(u *user, variant int) string {
-	out := fmt.Sprintf("company = %d AND %s AND (%s)", u.company, accessOf(q.table, q.role, variant).sql(u), q.sql)
+func (q *query) condition(u *user, variant int, wide bool) string {
+	out := fmt.Sprintf("company = %d AND %s AND (%s)", u.company, accessOf(q.table, q.role, variant).rule(u, wide), q.sql)
 	if q.order != nil && q.order.bounds != "" {
 		out += " AND (" + q.order.bounds + ")"
 	}

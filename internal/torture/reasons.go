@@ -35,13 +35,15 @@ const noReason = "no reason known"
 
 // resetReason is why a client that came back was begun anew, as far as it shows
 // from outside.
-func (r *run) resetReason(l *live, variant int) string {
+func (r *run) resetReason(l *live, user string, variant int) string {
 	t := l.query.table
 	switch {
 	case l.variant != variant:
 		return "another configuration"
 	case r.chronicle.since("slot", l.seen):
 		return "slot lost"
+	case r.chronicle.since(user, l.seen.Add(-forgiven)):
+		return "rights changed"
 	case r.chronicle.since(t.name, l.seen.Add(-forgiven)):
 		return "table altered or truncated"
 	case time.Since(l.seen) > retention:

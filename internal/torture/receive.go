@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -67,7 +68,7 @@ func (c *client) data(f *frame, data []byte) error {
 		if l == nil {
 			return c.breach(fmt.Errorf("data for subscription %d, which is not open", u.ID))
 		}
-		reason := c.run.resetReason(l, s.variant)
+		reason := c.run.resetReason(l, c.user.id, s.variant)
 		what, err := l.apply(c.run.hasher, u, s.variant)
 		if err != nil {
 			return c.breach(fmt.Errorf("subscription %d, query %d, at %s: %w", u.ID, l.query.index, f.Position, err))
@@ -81,7 +82,7 @@ func (c *client) data(f *frame, data []byte) error {
 		case entryResetOnResume:
 			c.run.counts.reset(reason)
 		}
-		l.track.states = append(l.track.states, state{at: len(s.positions) - 1, sum: l.sum(), n: len(l.rows)})
+		l.track.states = append(l.track.states, state{at: len(s.positions) - 1, sum: l.sum(), n: len(l.rows), loading: l.loading})
 	}
 	c.last.Store(lsn)
 	if f.Cursor == "" {
@@ -118,7 +119,12 @@ func (c *client) forget(id int) {
 func (c *client) failed(f *frame) error {
 	c.run.counts.refused(f)
 	switch f.Code {
-	case "internal", "permission-denied", "invalid-argument", "not-found":
+	case "permission-denied":
+		if f.ID == 0 && strings.Contains(f.Message, "access has ended") {
+			return nil // the check says whether it had
+		}
+		fallthrough
+	case "internal", "invalid-argument", "not-found":
 		query := ""
 		if l := c.find(f.ID); l != nil {
 			query = l.query.json(l.nonce)

@@ -41,6 +41,8 @@ type state struct {
 	at  int
 	sum uint64
 	n   int // rows
+	// loading: the client was told that its rows are still to come.
+	loading bool
 }
 
 // portion is a part of a segment that is checked at once.

@@ -32,6 +32,7 @@ type live struct {
 	mask    uint64
 
 	// Of the connection it is on.
+	loading bool // its rows are still to come
 	here    bool // it has had its first entry there
 	resume  bool // it asked for its first entry to be what it missed
 	leaving bool
@@ -52,6 +53,10 @@ const (
 // apply takes an entry of a frame. An error is a breach of the protocol.
 func (l *live) apply(h *hasher, u *update, variant int) (kindOfEntry, error) {
 	what := entryChange
+	if u.Loading && (u.Snapshot == nil || len(u.Snapshot.Rows) > 0) {
+		return what, fmt.Errorf("rows of a query that is loading")
+	}
+	l.loading = u.Loading || l.loading && u.Snapshot == nil
 	switch {
 	case u.Resumed:
 		if !l.resume || l.here {

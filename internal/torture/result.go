@@ -51,6 +51,7 @@ func (r *run) result(took time.Duration) *Result {
 	out.count("connections", c.connections.Load(), true)
 	out.count("states compared", c.compared.Load(), true)
 	out.count("states forgiven", c.forgiven.Load(), false)
+	out.count("states loading", c.loading.Load(), false)
 	out.count("queries asked of history", c.asked.Load(), true)
 	out.count("windows cross-checked", c.crossChecked.Load(), r.options.Windows)
 	out.count("snapshots shown", c.snapshots.Load(), true)

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -157,7 +158,8 @@ func (r *run) startClients(ctx context.Context, group *errgroup.Group) {
 	for i := range r.options.Clients {
 		c := &client{run: r, index: i, r: rand.New(rand.NewPCG(r.options.Seed, 1000+uint64(i))), user: r.users[i%len(r.users)], settled: make(chan struct{})}
 		proxy := r.stage.proxies.clients[i%clientProxies]
-		c.proxy = "ws://" + proxy.Listen + "/v1/stream"
+		ways := strings.Split(r.options.Via, ",")
+		c.proxy, c.way = "http://"+proxy.Listen, ways[i%len(ways)]
 		for _, q := range r.queries {
 			if q.role == c.user.role && (r.options.Query < 0 || q.index == r.options.Query) {
 				c.queries = append(c.queries, q)

@@ -178,8 +178,9 @@ func (t *table) column(name string) (int, *column) {
 }
 
 // schemaSQL makes the tables, filled with nothing yet, and both publications.
-func schemaSQL(tables []*table) string {
+func schemaSQL(tables []*table, users []*user) string {
 	var b strings.Builder
+	b.WriteString(membersSQL(users))
 	b.WriteString("CREATE TYPE visit_state AS ENUM ('new', 'open', 'busy', 'done', 'void');\n")
 	names := make([]string, len(tables))
 	var leaves strings.Builder // are published also while they are detached
@@ -192,7 +193,7 @@ func schemaSQL(tables []*table) string {
 	}
 	fmt.Fprintf(&b, "CREATE TABLE %s (id int PRIMARY KEY, n bigint);\nINSERT INTO %[1]s VALUES (1, 0);\n", heartbeatsTable)
 	list := strings.Join(names, ", ")
-	fmt.Fprintf(&b, "CREATE PUBLICATION walwire FOR TABLE %s;\nCREATE PUBLICATION %s FOR TABLE %s, %s%s;\n", list, historyPub, list, heartbeatsTable, leaves.String())
+	fmt.Fprintf(&b, "CREATE PUBLICATION walwire FOR TABLE %s, "+membersTable+";\nCREATE PUBLICATION %s FOR TABLE %s, %s%s;\n", list, historyPub, list, heartbeatsTable, leaves.String())
 	return b.String()
 }
 

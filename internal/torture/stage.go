@@ -92,7 +92,7 @@ func (s *stage) makeSchema(ctx context.Context, r *run) error {
 		return err
 	}
 	var rows int64
-	if err := w.exec(ctx, &rows, schemaSQL(r.tables)); err != nil {
+	if err := w.exec(ctx, &rows, schemaSQL(r.tables, r.users)); err != nil {
 		return fmt.Errorf("make the schema: %w", err)
 	}
 	if err := w.exec(ctx, &rows, fmt.Sprintf("SELECT pg_create_logical_replication_slot('%s', 'pgoutput')", historySlot)); err != nil {
@@ -111,6 +111,7 @@ func (s *stage) makeSchema(ctx context.Context, r *run) error {
 			names = append(names, pgx.Identifier{"public", leaf})
 		}
 	}
+	names = append(names, pgx.Identifier{"public", membersTable})
 	return migrations.Role(ctx, s.database.URL(), serverRole, serverPassword, names)
 }
 

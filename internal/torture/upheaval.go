@@ -15,7 +15,7 @@ const forgiven = 8 * time.Second
 // history, within the same transaction, about rows that change without row events.
 const marker = "torture"
 
-// markerSQL writes one: "detach LEAF", "attach LEAF" or "increment TABLE COLUMN".
+// markerSQL writes one: "detach LEAF", "attach LEAF", "increment TABLE COLUMN"; or that rights change: "member USER ACTIVE WIDE".
 func markerSQL(format string, args ...any) string {
 	return fmt.Sprintf("SELECT pg_logical_emit_message(true, '%s', %s); ", marker, quote(fmt.Sprintf(format, args...)))
 }
@@ -30,6 +30,9 @@ type span struct {
 // upheave applies a marker.
 func (v *versions) upheave(end uint64, text string) error {
 	words := strings.Fields(text)
+	if words[0] == "member" {
+		return v.member(end, words)
+	}
 	for t, open := range v.open {
 		switch {
 		case words[0] == "detach" && t.has(words[1]):

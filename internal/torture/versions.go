@@ -44,6 +44,7 @@ type versions struct {
 	fresh    []*version // not yet stored
 	detached []*version // rows of a partition that is not attached
 	spans    []*span
+	grants   map[int][]grant // by the user's index
 	recent   []summary
 	position uint64
 	commits  int64
@@ -77,7 +78,7 @@ func commitSummary(end uint64, changes []rowChange) summary {
 }
 
 func newVersions(h *hasher, tables []*table) *versions {
-	v := &versions{hasher: h, byID: make(map[int64]*version), open: make(map[*table]map[string]*version)}
+	v := &versions{hasher: h, byID: make(map[int64]*version), open: make(map[*table]map[string]*version), grants: make(map[int][]grant)}
 	for _, t := range tables {
 		v.open[t] = make(map[string]*version)
 	}

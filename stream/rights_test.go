@@ -1,0 +1,313 @@
+package stream_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/walwire/walwire/internal/apptest"
+	"github.com/walwire/walwire/internal/pgtest"
+	"github.com/walwire/walwire/mapping"
+)
+
+func staffToken(s *apptest.Server, user string, roles ...string) string {
+	return s.Token(apptest.Claims{"sub": user, "company_id": companyA, "roles": roles})
+}
+
+// Rows of a user that change take effect on the connection that is open, at their
+// commit: what is no longer allowed is gone in the commit's frame.
+func TestRightsChange(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{})
+	s.Exec(seed)
+	insert(s, 1, companyA, ann, cat, "confirmed")
+	insert(s, 2, companyA, abe, cat, "confirmed")
+	s.Exec(`UPDATE staff SET role = 'receptionist' WHERE user_id = 'ann'`)
+	c := s.Connect(staffToken(s, "ann", "staff")) // the row wins: she is a receptionist
+	q := c.Open(1, `{"table":"appointments","columns":["status"]}`)
+	clients := c.Open(2, `{"table":"clients"}`)
+	if len(q.Rows) != 2 || len(clients.Rows) != 2 {
+		t.Fatalf("a receptionist sees %d appointments and %d clients", len(q.Rows), len(clients.Rows))
+	}
+	other := s.Connect(staffToken(s, "ann", "staff"))
+	other.Open(1, `{"table":"appointments","columns":["status"]}`)
+
+	t.Run("what is not an attribute", func(t *testing.T) {
+		s.Exec(`UPDATE staff SET status = 'busy' WHERE user_id = 'ann'; UPDATE appointments SET status = 'pending'`)
+		mustFrame(t, c.Read(), 0, 2, 0)
+		s.Wait(c)
+	})
+	t.Run("fewer rows", func(t *testing.T) {
+		s.Exec(`BEGIN; UPDATE staff SET role = 'staff' WHERE user_id = 'ann'; UPDATE appointments SET status = 'confirmed'; COMMIT`)
+		at := s.LSN()
+		for range 2 { // in either order: the two queries
+			f := c.Read()
+			if f.Type == "data" && len(f.Subscriptions) == 2 {
+				break
+			}
+		}
+		if got := q.Rows; len(got) != 1 {
+			t.Fatalf("staff sees %d appointments: %v", len(got), got)
+		}
+		s.Wait(c)
+		if n := len(q.Rows); n != 1 {
+			t.Errorf("at %s: %d rows", at, n)
+		}
+		// What the other's row becomes, she is not told; what hers does, she is.
+		s.Exec(`UPDATE appointments SET status = 'pending'`)
+		u := mustFrame(t, c.Read(), 0, 1, 0)
+		if u.Modified[0]["id"] != appointment(1) {
+			t.Errorf("got %v", u.Modified)
+		}
+	})
+	t.Run("more rows", func(t *testing.T) {
+		s.Exec(`UPDATE staff SET role = 'receptionist' WHERE user_id = 'ann'`)
+		s.Wait(c)
+		if len(q.Rows) != 2 {
+			t.Errorf("a receptionist again sees %d appointments", len(q.Rows))
+		}
+		s.Exec(`UPDATE appointments SET status = 'confirmed'`)
+		s.Wait(c)
+		for id, row := range q.Rows {
+			if row["status"] != "confirmed" {
+				t.Errorf("row %s: %v", id, row)
+			}
+		}
+	})
+	t.Run("a column that the role may not see", func(t *testing.T) {
+		mine := s.Connect(staffToken(s, "ann", "staff"))
+		mine.Open(1, `{"table":"appointments","columns":["status"],"where":[["internal_notes","is-null",true]]}`)
+		mine.Open(2, `{"table":"appointments","columns":["status"]}`)
+		s.Exec(`UPDATE staff SET role = 'staff' WHERE user_id = 'ann'`)
+		refused := false
+		for !refused {
+			f := mine.Read()
+			refused = f.Type == "error" && f.ID == 1 && f.Code == "permission-denied"
+		}
+		s.Wait(mine)
+	})
+	t.Run("access ends, and stays ended", func(t *testing.T) {
+		s.Exec(`BEGIN; UPDATE staff SET active = false WHERE user_id = 'ann'; UPDATE appointments SET status = 'cancelled'; COMMIT`)
+		for _, c := range []*apptest.Client{c, other} {
+			code, frames := c.ReadClose()
+			if code != 4502 {
+				t.Errorf("closed with %d", code)
+			}
+			for _, f := range frames {
+				if f.Type == "data" && len(f.Subscriptions) > 0 && f.Time != "" && containsCancelled(f) {
+					t.Errorf("data after access ended: %s", f)
+				}
+			}
+		}
+		again := apptest.Dial(t, s.WS())
+		again.Send(`{"type":"auth","token":%q}`, staffToken(s, "ann", "staff"))
+		if f := again.Read(); f.Code != "permission-denied" {
+			t.Errorf("got %s", f)
+		}
+		if code, _ := again.ReadClose(); code != 4502 {
+			t.Errorf("closed with %d", code)
+		}
+		for _, path := range []string{"/v1/tickets", "/v1/query"} {
+			if status, answer := call(t, "POST", s.URL()+path, staffToken(s, "ann", "staff"), `{"query":{"table":"appointments"}}`); status != 403 {
+				t.Errorf("%s: HTTP %d %v", path, status, answer)
+			}
+		}
+		s.Exec(`UPDATE staff SET active = true WHERE user_id = 'ann'`)
+		s.Connect(staffToken(s, "ann", "staff")).Open(1, `{"table":"appointments"}`)
+	})
+}
+
+func containsCancelled(f *apptest.Frame) bool {
+	for _, u := range f.Subscriptions {
+		for _, r := range u.Modified {
+			if r["status"] == "cancelled" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Where the rows of new rights can't be read soon, the query is shown empty meanwhile
+// and says that it is loading; the connection's others go on.
+func TestRightsWhileLocked(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{})
+	s.Exec(seed)
+	insert(s, 1, companyA, ann, cat, "confirmed")
+	insert(s, 2, companyA, abe, cat, "confirmed")
+	s.Exec(`UPDATE staff SET role = 'receptionist' WHERE user_id = 'ann'`)
+	c := s.Connect(staffToken(s, "ann", "staff"))
+	q := c.Open(1, `{"table":"appointments","columns":["status"]}`)
+	people := c.Open(2, `{"table":"staff","columns":["name"]}`)
+	lock := pgtest.MustConnect(t, s.AdminURL)
+	pgtest.MustExec(t, lock, `BEGIN; LOCK TABLE appointments IN ACCESS EXCLUSIVE MODE`)
+	s.Exec(`UPDATE staff SET role = 'staff' WHERE user_id = 'ann'`)
+	f := c.Read() // the two queries go on together
+	if len(f.Subscriptions) != 2 || len(q.Rows) != 0 {
+		t.Fatalf("got %s", f)
+	}
+	for _, u := range f.Subscriptions {
+		if !u.Reset || u.Loading != (u.ID == 1) || len(u.Snapshot.Rows) == 0 != u.Loading {
+			t.Errorf("got %s", f)
+		}
+	}
+	cursor, token := c.Cursor, q.Token
+	s.Exec(`UPDATE staff SET name = 'Anna' WHERE user_id = 'ann'`)
+	for people.Rows[fmt.Sprintf("[%q]", ann)] == nil || people.Rows[fmt.Sprintf("[%q]", ann)]["name"] != "Anna" {
+		c.Read()
+	}
+	pgtest.MustExec(t, lock, `COMMIT`)
+	s.Wait(c)
+	if len(q.Rows) != 1 {
+		t.Errorf("%d rows after the lock", len(q.Rows))
+	}
+	// Who left while it was loading is not told to go on from there.
+	s.Exec(`UPDATE staff SET role = 'receptionist' WHERE user_id = 'ann'`)
+	s.Wait(c)
+	again := s.Connect(staffToken(s, "ann", "staff"))
+	empty := &apptest.Query{Token: token, Loaded: true, Rows: map[string]apptest.Row{}, Order: map[string]string{}}
+	again.Resume(1, `{"table":"appointments","columns":["status"]}`, empty, cursor)
+	if len(empty.Rows) != 2 {
+		t.Errorf("resumed with %d rows", len(empty.Rows))
+	}
+}
+
+// A row that must be there, and is taken away; roles that a row no longer gives.
+func TestRightsRequired(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) { c.User.Rows[0].Required = true }})
+	s.Exec(seed)
+	c := s.Connect(staffToken(s, "ann", "staff"))
+	c.Open(1, `{"table":"staff"}`)
+	s.Exec(`DELETE FROM staff WHERE user_id = 'ann'`)
+	if code, _ := c.ReadClose(); code != 4502 {
+		t.Errorf("closed with %d", code)
+	}
+	again := apptest.Dial(t, s.WS())
+	again.Send(`{"type":"auth","token":%q}`, staffToken(s, "nobody", "staff"))
+	if code, _ := again.ReadClose(); code != 4502 {
+		t.Errorf("who has no row: closed with %d", code)
+	}
+	s.Connect(s.Token(apptest.Claims{"sub": "cat", "company_id": companyA, "roles": []string{"client"}})) // not looked for among staff
+}
+
+// A connection is told before its token ends, renews it in band with the rights that
+// the new one gives, and ends with it otherwise.
+func TestRenewal(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) { c.Auth.ClockSkew = 0 }})
+	s.Exec(seed)
+	insert(s, 1, companyA, ann, cat, "confirmed")
+	insert(s, 2, companyA, abe, cat, "confirmed")
+	token := func(sub string, life time.Duration, roles ...string) string {
+		return s.Token(apptest.Claims{"sub": sub, "company_id": companyA, "roles": roles, "exp": time.Now().Add(life).Unix()})
+	}
+	c := s.Connect(token("zoe", 4*time.Second, "owner"))
+	q := c.Open(1, `{"table":"appointments"}`)
+	if f := c.Read(); f.Type != "expiring" {
+		t.Fatalf("got %s", f)
+	}
+	for name, refused := range map[string]string{
+		"another user":    token("yan", time.Hour, "owner"),
+		"another company": s.Token(apptest.Claims{"sub": "zoe", "company_id": companyB, "roles": []string{"owner"}}),
+		"no token":        "x.y.z",
+	} {
+		c.Send(`{"type":"auth","token":%q}`, refused)
+		if f := c.Read(); f.Type != "error" || f.Code != "permission-denied" && f.Code != "unauthenticated" {
+			t.Errorf("%s: got %s", name, f)
+		}
+	}
+	c.Send(`{"type":"auth","token":%q}`, token("zoe", 5*time.Second, "client"))
+	renewed := false
+	for !renewed || len(q.Rows) != 0 {
+		f := c.Read()
+		renewed = renewed || f.Type == "renewed" && len(f.Roles) == 1 && f.Roles[0] == "client"
+	}
+	begun := time.Now()
+	code, frames := c.ReadClose()
+	if code != 4002 || len(frames) == 0 || frames[len(frames)-1].Code != "unauthenticated" {
+		t.Errorf("closed with %d after %v", code, frames)
+	}
+	if time.Since(begun) < 2*time.Second {
+		t.Error("the first token's end counts")
+	}
+}
+
+// An operator names any company, others one of their token's.
+func TestCompanies(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) { c.User.Operators = []string{"owner"} }})
+	s.Exec(seed)
+	for name, tt := range map[string]struct {
+		claims  apptest.Claims
+		company string
+		want    int
+	}{
+		"several":      {apptest.Claims{"sub": "x", "company_id": []string{companyA, companyB}, "roles": []string{"manager"}}, companyB, 1},
+		"not its own":  {apptest.Claims{"sub": "x", "company_id": []string{companyA}, "roles": []string{"manager"}}, companyB, -1},
+		"an operator":  {apptest.Claims{"sub": "x", "company_id": companyA, "roles": []string{"owner"}}, companyB, 1},
+		"the operator": {apptest.Claims{"sub": "x", "company_id": companyA, "roles": []string{"owner"}}, "", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := apptest.Dial(t, s.WS())
+			c.Send(`{"type":"auth","token":%q,"company":%q}`, s.Token(tt.claims), tt.company)
+			if f := c.Read(); tt.want < 0 {
+				if f.Code != "unauthenticated" {
+					t.Errorf("got %s", f)
+				}
+				return
+			} else if f.Type != "welcome" {
+				t.Fatalf("got %s", f)
+			}
+			if q := c.Open(1, `{"table":"staff"}`); len(q.Rows) != tt.want {
+				t.Errorf("%d rows", len(q.Rows))
+			}
+		})
+	}
+}
+
+// A company's admins see who of it is connected, operators of all, and end connections.
+func TestStats(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) { c.User.Operators = []string{"support"} }})
+	s.Exec(seed)
+	s.Exec(`INSERT INTO branches (id, company_id, name) VALUES ('00000000-0000-0000-0000-0000000000a9', '` + companyA + `', 'North');
+		UPDATE staff SET branch_id = '00000000-0000-0000-0000-0000000000a9' WHERE user_id = 'ann'`)
+	support := s.Token(apptest.Claims{"sub": "sue", "company_id": companyB, "roles": []string{"support"}})
+	a := s.ConnectBy("sse", staffToken(s, "ann", "staff"))
+	a.Open(1, `{"table":"staff"}`)
+	s.Connect(s.Owner(companyA))
+	b := s.Connect(s.Owner(companyB))
+	stats := func(token, query string) map[string]any {
+		t.Helper()
+		status, answer := call(t, "GET", s.URL()+"/v1/stats"+query, token, "")
+		if status != 200 || answer["running"] != true {
+			t.Fatalf("HTTP %d %v", status, answer)
+		}
+		return answer
+	}
+	got := stats(s.Owner(companyA), "")
+	want := map[string]map[string]any{
+		"byRole": {"owner": 1.0, "staff": 1.0}, "byTransport": {"websocket": 1.0, "sse": 1.0},
+		"byBranch": {"00000000-0000-0000-0000-0000000000a9": 1.0},
+	}
+	for name, counts := range want {
+		if fmt.Sprint(got[name]) != fmt.Sprint(counts) {
+			t.Errorf("%s: %v, want %v", name, got[name], counts)
+		}
+	}
+	if got["connectionCount"] != 2.0 || got["subscriptionCount"] != 1.0 {
+		t.Errorf("got %v", got)
+	}
+	if all := stats(support, ""); all["connectionCount"] != 3.0 || all["companyCount"] != 2.0 {
+		t.Errorf("all: %v", all)
+	}
+	if one := stats(support, "?company="+companyB); one["connectionCount"] != 1.0 {
+		t.Errorf("one: %v", one)
+	}
+	if status, answer := call(t, "GET", s.URL()+"/v1/stats", staffToken(s, "ann", "staff"), ""); status != 403 {
+		t.Errorf("staff: HTTP %d %v", status, answer)
+	}
+	if status, answer := call(t, "POST", "ADMIN"+"/admin/v1/disconnect", "", `{"company":"`+companyB+`","reason":"maintenance"}`); status != 200 || answer["disconnected"] != 1.0 {
+		t.Errorf("HTTP %d %v", status, answer)
+	}
+	if code, frames := b.ReadClose(); code != 4004 || len(frames) != 1 || frames[0].Message != "maintenance" {
+		t.Errorf("closed with %d after %v", code, frames)
+	}
+	s.Wait(a)
+}

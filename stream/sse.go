@@ -1,0 +1,136 @@
+package stream
+
+import (
+	"net/http"
+	"sync"
+	"time"
+)
+
+// events carries frames as server-sent events, one an event. Frames of the client come
+// by POST /v1/send.
+type events struct {
+	timeout time.Duration
+	ended   chan struct{} // closed when nothing can be sent any more
+
+	mu   sync.Mutex // protects following
+	out  http.ResponseWriter
+	rc   *http.ResponseController
+	buf  []byte
+	over bool
+}
+
+// Send implements transport.
+func (t *events) Send(frame []byte) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(append(append(t.buf[:0], "data: "...), frame...), "\n\n"...)
+	return t.writeLocked()
+}
+
+// ping sends what a client does not see, and finds out whether it is there.
+func (t *events) ping() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf[:0], ":\n\n"...)
+	return t.writeLocked()
+}
+
+func (t *events) writeLocked() error {
+	if t.over {
+		return errClosed
+	}
+	err := t.rc.SetWriteDeadline(time.Now().Add(t.timeout))
+	if err == nil {
+		_, err = t.out.Write(t.buf)
+	}
+	if err == nil {
+		err = t.rc.Flush()
+	}
+	if err != nil {
+		t.endLocked()
+	}
+	return err
+}
+
+// Close implements transport.
+func (t *events) Close(code int, reason string) {
+	_ = t.Send(mustJSON(closeFrame{"close", code, reason})) // it may be gone already
+	t.end()
+}
+
+// Cut implements transport.
+func (t *events) Cut() { t.end() }
+
+// end lets the handler return; nothing is written afterwards.
+func (t *events) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.endLocked()
+}
+
+func (t *events) endLocked() {
+	if !t.over {
+		t.over = true
+		_ = t.rc.SetWriteDeadline(time.Time{}) // the connection may serve other requests
+		close(t.ended)
+	}
+}
+
+// closeFrame is the last frame where there is no WebSocket to close.
+type closeFrame struct {
+	Type   string `json:"type"`
+	Code   int    `json:"code"`
+	Reason string `json:"reason"`
+}
+
+// sse is GET /v1/sse.
+func (s *Server) sse(w http.ResponseWriter, r *http.Request) {
+	shown, known, err := credentialsOf(r)
+	if err == nil && !known {
+		err = errorf(CodeUnauthenticated, "send a token as Authorization: Bearer ..., or ?ticket= of POST /v1/tickets")
+	}
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	release, ok := s.open(w, r)
+	if !ok {
+		return
+	}
+	defer release()
+	t := &events{timeout: s.options.WriteTimeout, ended: make(chan struct{}), out: w, rc: http.NewResponseController(w)}
+	ss, no := s.admit(r.Context(), admission{credentials: shown, transport: t, via: viaSSE, address: s.address(r)})
+	if no != nil {
+		writeRefusal(w, no)
+		return
+	}
+	defer ss.leave()
+	defer t.end()
+	ss.key = newKey()
+	if !s.enter(ss) {
+		writeError(w, errorf(CodeUnavailable, "the server stops: connect again"))
+		return
+	}
+	defer s.exit(ss)
+	s.unlock(ss, nil)
+	defer s.lock(ss)
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store, no-transform")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	w.WriteHeader(http.StatusOK)
+	ss.begin()
+	ping := time.NewTimer(jitter(s.options.PingInterval))
+	defer ping.Stop()
+	for {
+		select {
+		case <-t.ended:
+			return
+		case <-r.Context().Done():
+			return
+		case <-ping.C:
+			_ = t.ping() // which ends t if it fails
+			ping.Reset(jitter(s.options.PingInterval))
+		}
+	}
+}
