@@ -3,9 +3,12 @@
 //
 // Run starts the HTTP side first, so that health can be asked for at once, then
 // waits for the database, reads the schema, inspects the database, and follows
-// the WAL. Its goroutines are the HTTP server, the consumer (one, which owns the
-// replication connection) and the hub (one, which starts one a company). The first
-// that ends stops the rest; Run returns when all have ended.
+// the WAL. Its goroutines are the HTTP servers (the public one behind package edge's
+// policy, and the operators'), the consumer (one, which owns the replication connection)
+// and the hub (one, which starts one a company). The first that ends stops the rest; Run
+// returns when all have ended. The operators' server ends last.
+//
+// Embed makes an App without listeners, for a program that serves Handler itself.
 //
 // The zero value of nothing here is useful: New makes an App from a loaded
 // configuration.

@@ -99,7 +99,7 @@ func (a *App) announce(ctx context.Context, hub *stream.Hub, consumer *cdc.Consu
 		case <-t.C:
 		}
 	}
-	a.log.Info("serving", "url", a.URL())
+	a.log.Info("serving", "url", a.URL(), "admin", a.AdminURL())
 	a.announced.Do(func() { close(a.ready) })
 	return nil
 }

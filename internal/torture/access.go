@@ -138,11 +138,12 @@ func (a access) visible(t *table) []int {
 }
 
 // configYAML is the server's configuration.
-func configYAML(tables []*table, variant int, listen string) string {
+func configYAML(tables []*table, variant int, listen, admin string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `version: 1
 database_url: ${WALWIRE_DATABASE_URL}
 listen: %s
+admin: {listen: "%s"}
 slot: %s
 publication: walwire
 on_slot_loss: recreate
@@ -152,7 +153,7 @@ auth: {issuer: %q, audience: %q, keys: [{id: main, alg: HS256, secret: "%s"}]}
 user:
   claims: {id: sub, company: company_id, roles: roles, branches: branch_ids, staff_id: staff_id, client_id: client_id}
 tables:
-`, listen, serverSlot, tokenIssuer, tokenAudience, tokenSecret)
+`, listen, admin, serverSlot, tokenIssuer, tokenAudience, tokenSecret)
 	for _, t := range tables {
 		fmt.Fprintf(&b, "  %s:\n    table: public.%[1]s\n    company: company\n    roles:\n", t.name)
 		for _, role := range roles {
