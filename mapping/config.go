@@ -16,21 +16,33 @@ type Config struct {
 	// DatabaseURL is where rows are read, as the role with few rights. It may be
 	// empty, for a program that has it from elsewhere.
 	DatabaseURL Secret
+	// DatabasePasswordFile holds the password to DatabaseURL, in place of one that it
+	// carries. It is read at each connect, so that the password can change. "" is none.
+	DatabasePasswordFile string
 	// AdminDatabaseURL is used for the publication and replica identities when
 	// Manage is set, and for nothing else.
 	AdminDatabaseURL Secret
 	Manage           bool
 	// Listen is the address served, host:port.
-	Listen      string
-	Slot        string
-	Publication string
+	Listen string
+	// BasePath is what all paths of that address begin with, as in /realtime; "" is
+	// nothing.
+	BasePath string
+	// TrustedProxies are the networks whose X-Forwarded-For counts, in CIDR notation.
+	TrustedProxies []string
+	TLS            TLS
+	Admin          Admin
+	Drain          Drain
+	Slot           string
+	Publication    string
 	// OnSlotLoss is what to do when the slot can't give what follows: "stop" or
 	// "recreate".
 	OnSlotLoss string
 	// SlotFailover makes the slot one that standbys keep in step (PostgreSQL 17).
 	SlotFailover bool
 	// Origins are the web origins that may connect, as in https://app.example.com;
-	// "*" is any. None means only the server's own.
+	// "*" is any, https://*.example.com any one label more, "null" pages without one.
+	// None means only the server's own.
 	Origins []string
 	// CursorKey is what clients' cursors are encrypted with. Servers that share it take
 	// each other's. None: it is made from the tokens' secrets.
@@ -65,9 +77,15 @@ func (d *decoder) config(n ast.Node, c *Config) {
 	d.object(n, "",
 		field{"version", "write `version: 1` at the top", version},
 		field{"database_url", "", d.secretField(&c.DatabaseURL)},
+		field{"database_password_file", "", d.pathField(&c.DatabasePasswordFile)},
 		field{"admin_database_url", "", d.secretField(&c.AdminDatabaseURL)},
 		field{"manage", "", d.boolField(&c.Manage)},
 		field{"listen", "", d.textField(&c.Listen)},
+		field{"base_path", "", d.textField(&c.BasePath)},
+		field{"trusted_proxies", "", d.listField(&c.TrustedProxies)},
+		field{"tls", "", func(n ast.Node, path string) { d.tls(n, path, &c.TLS) }},
+		field{"admin", "", func(n ast.Node, path string) { d.admin(n, path, &c.Admin) }},
+		field{"drain", "", func(n ast.Node, path string) { d.drain(n, path, &c.Drain) }},
 		field{"slot", "", d.textField(&c.Slot)},
 		field{"on_slot_loss", "", d.textField(&c.OnSlotLoss)},
 		field{"slot_failover", "", d.boolField(&c.SlotFailover)},
@@ -105,6 +123,8 @@ func defaults(name string) *Config {
 		Slot:        "walwire",
 		Publication: "walwire",
 		OnSlotLoss:  SlotLossStop,
+		Admin:       Admin{Listen: "127.0.0.1:8081"},
+		Drain:       DefaultDrain(),
 		Retention:   DefaultRetention(),
 		Limits:      DefaultLimits(),
 		positions:   newPositions(),

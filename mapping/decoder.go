@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,14 @@ type decoder struct {
 	dir       string // of the configuration file; other files are relative to it
 	source    source
 	positions positions
+}
+
+// located gives where a file lies that the configuration names.
+func (d *decoder) located(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(d.dir, name)
 }
 
 // field is a key that a mapping may have.

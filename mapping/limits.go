@@ -20,6 +20,16 @@ type Limits struct {
 	FilterDepth         int           // of and, or and not within each other
 	FilterNodes         int           // conditions in one filter
 	TokenBytes          ByteSize      // the largest token
+
+	ConnectionAttemptsPerSecond int // of one address
+	ConnectionAttemptsBurst     int // of one address, after a time without any
+	ConnectionsPerAddress       int // open at once, as the next two
+	ConnectionsPerUser          int
+	ConnectionsPerCompany       int
+	FramesPerSecond             int      // that one connection may send
+	FramesBurst                 int      // that one connection may send, after a time without any
+	Memory                      ByteSize // of all live queries and the log of recent changes
+	TicketsPerUser              int      // handed out, and neither used nor expired
 }
 
 // DefaultLimits are those of a configuration that names none.
@@ -36,6 +46,16 @@ func DefaultLimits() Limits {
 		FilterDepth:         10,
 		FilterNodes:         200,
 		TokenBytes:          8 * KiB,
+
+		ConnectionAttemptsPerSecond: 100,
+		ConnectionAttemptsBurst:     500,
+		ConnectionsPerAddress:       500,
+		ConnectionsPerUser:          50,
+		ConnectionsPerCompany:       20_000,
+		FramesPerSecond:             50,
+		FramesBurst:                 200,
+		Memory:                      GiB,
+		TicketsPerUser:              20,
 	}
 }
 
@@ -52,6 +72,15 @@ func (d *decoder) limits(n ast.Node, path string, l *Limits) {
 		field{"filter_depth", "", d.intField(&l.FilterDepth)},
 		field{"filter_nodes", "", d.intField(&l.FilterNodes)},
 		field{"token_bytes", "", d.sizeField(&l.TokenBytes)},
+		field{"connection_attempts_per_second", "", d.intField(&l.ConnectionAttemptsPerSecond)},
+		field{"connection_attempts_burst", "", d.intField(&l.ConnectionAttemptsBurst)},
+		field{"connections_per_address", "", d.intField(&l.ConnectionsPerAddress)},
+		field{"connections_per_user", "", d.intField(&l.ConnectionsPerUser)},
+		field{"connections_per_company", "", d.intField(&l.ConnectionsPerCompany)},
+		field{"frames_per_second", "", d.intField(&l.FramesPerSecond)},
+		field{"frames_burst", "", d.intField(&l.FramesBurst)},
+		field{"memory", "", d.sizeField(&l.Memory)},
+		field{"tickets_per_user", "", d.intField(&l.TicketsPerUser)},
 	)
 }
 
@@ -67,4 +96,13 @@ func (v *validator) limits(l Limits) {
 	inRange(v, "limits.filter_values", l.FilterValues, 1, 10_000)
 	inRange(v, "limits.filter_depth", l.FilterDepth, 1, 100)
 	inRange(v, "limits.filter_nodes", l.FilterNodes, 1, 10_000)
+	inRange(v, "limits.connection_attempts_per_second", l.ConnectionAttemptsPerSecond, 1, 100_000)
+	inRange(v, "limits.connection_attempts_burst", l.ConnectionAttemptsBurst, 1, 1_000_000)
+	inRange(v, "limits.connections_per_address", l.ConnectionsPerAddress, 1, 1_000_000)
+	inRange(v, "limits.connections_per_user", l.ConnectionsPerUser, 1, 1_000_000)
+	inRange(v, "limits.connections_per_company", l.ConnectionsPerCompany, 1, 10_000_000)
+	inRange(v, "limits.frames_per_second", l.FramesPerSecond, 1, 100_000)
+	inRange(v, "limits.frames_burst", l.FramesBurst, 1, 1_000_000)
+	inRange(v, "limits.memory", l.Memory, 16*MiB, 1024*GiB)
+	inRange(v, "limits.tickets_per_user", l.TicketsPerUser, 1, 10_000)
 }

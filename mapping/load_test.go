@@ -74,18 +74,36 @@ on_slot_loss: recreate
 slot_failover: true
 publication: live_pub
 origins: [https://app.example.com, "http://localhost:5173"]
+base_path: /live
+trusted_proxies: [10.0.0.0/8, unix]
+tls: {cert_file: tls.crt, key_file: /etc/tls.key}
+admin: {listen: 0.0.0.0:8081, token: "`+testSecret+`"}
+drain: {time: 30s, spread: 10s}
+database_password_file: password
 limits:
+  connections_per_address: 7
+  connection_attempts_per_second: 8
+  connection_attempts_burst: 9
+  connections_per_user: 10
+  connections_per_company: 11
+  frames_per_second: 12
+  frames_burst: 13
+  memory: 32MiB
+  tickets_per_user: 14
   auth_deadline: 2s
   frame_bytes: 1MiB
   token_bytes: 4096
   rows: ${ROWS}
 `)
 	env := testEnv(map[string]string{"MANAGE": "true", "ADMIN": "postgres://owner@h/app", "ROWS": "500"})
-	cfg, err := Parse("walwire.yaml", []byte(text), env)
+	cfg, err := Parse("etc/walwire.yaml", []byte(text), env)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := DefaultLimits()
+	want.ConnectionsPerAddress, want.ConnectionAttemptsPerSecond, want.ConnectionAttemptsBurst = 7, 8, 9
+	want.ConnectionsPerUser, want.ConnectionsPerCompany, want.FramesPerSecond, want.FramesBurst = 10, 11, 12, 13
+	want.Memory, want.TicketsPerUser = 32*MiB, 14
 	want.AuthDeadline, want.FrameBytes, want.TokenBytes, want.Rows = 2*time.Second, MiB, 4096, 500
 	if cfg.Limits != want {
 		t.Errorf("limits: %+v", cfg.Limits)
@@ -94,12 +112,31 @@ limits:
 		cfg.Slot != "live" || cfg.OnSlotLoss != SlotLossRecreate || !cfg.SlotFailover || cfg.Publication != "live_pub" || len(cfg.Origins) != 2 {
 		t.Errorf("config: %+v", cfg)
 	}
+	if cfg.BasePath != "/live" || len(cfg.TrustedProxies) != 2 || cfg.TLS != (TLS{"etc/tls.crt", "/etc/tls.key"}) || cfg.DatabasePasswordFile != "etc/password" ||
+		cfg.Admin.Listen != "0.0.0.0:8081" || cfg.Admin.Token.Reveal() != testSecret || cfg.Drain != (Drain{30 * time.Second, 10 * time.Second}) {
+		t.Errorf("config: %+v", cfg)
+	}
 	if k := cfg.Auth.Keys[0]; k.ID != "main" || k.Algorithm != "HS256" || k.Secret.Reveal() != testSecret {
 		t.Errorf("key: %+v", k)
 	}
 	table, ok := cfg.Table("visits")
 	if !ok || table.Relation != (Relation{"public", "visits"}) || table.Company != "company_id" || table.Roles[0].Name != "staff" {
 		t.Errorf("table: %+v", table)
+	}
+}
+
+func TestParseAdminOff(t *testing.T) {
+	for listen, enabled := range map[string]bool{"off": false, "''": false, "'[::1]:8081'": true, "localhost:8081": true, "127.9.9.9:0": true} {
+		cfg, err := Parse("walwire.yaml", []byte(replaced(t, valid, "version: 1\n", "version: 1\nadmin: {listen: "+listen+"}\n")), nil)
+		if err != nil || cfg.Admin.Enabled() != enabled {
+			t.Errorf("%s: %v", listen, err)
+		}
+	}
+	if cfg := mustParse(t, replaced(t, valid, "version: 1\n", "version: 1\ndrain: {time: 1s}\n")); cfg.Drain != (Drain{time.Second, time.Second}) {
+		t.Errorf("drain: %+v", cfg.Drain)
+	}
+	if cfg := mustParse(t, valid); cfg.Admin.Listen != "127.0.0.1:8081" || cfg.TLS.Enabled() || cfg.Drain != DefaultDrain() || cfg.Limits != DefaultLimits() {
+		t.Errorf("defaults: %+v", cfg)
 	}
 }
 
@@ -130,7 +167,17 @@ func TestParseErrors(t *testing.T) {
 		{"Listen", "version: 1\n", "version: 1\nlisten: here\n", `2:9: listen: "here" is not an address: give host:port, as in 127.0.0.1:8080`},
 		{"Slot", "version: 1\n", "version: 1\nslot: My-Slot\n", `2:7: slot: "My-Slot" can't name a replication slot: use up to 63 lower-case letters, digits and underscores`},
 		{"SlotLoss", "version: 1\n", "version: 1\non_slot_loss: ignore\n", `2:15: on_slot_loss: "ignore" is not known: give stop or recreate`},
-		{"Origin", "version: 1\n", "version: 1\norigins:\n  - https://a.example/\n", `3:5: origins[0]: "https://a.example/" is not an origin: give scheme://host or scheme://host:port, as in https://app.example.com, or "*" for any`},
+		{"Origin", "version: 1\n", "version: 1\norigins:\n  - https://a.example/\n", `3:5: origins[0]: "https://a.example/" is not an origin: give scheme://host or scheme://host:port, as in https://app.example.com, https://*.example.com for every name below, or "*" for any`},
+		{"OriginWild", "version: 1\n", "version: 1\norigins: ['https://*.com']\n", `2:11: origins[0]: "https://*.com" would let in pages of anybody: name the domain, as in https://*.example.com`},
+		{"Proxies", "version: 1\n", "version: 1\ntrusted_proxies: [10.0.0.0/8, proxy.example.com]\n", `2:31: trusted_proxies[1]: "proxy.example.com" is not a network: give one in CIDR notation, as in 10.0.0.0/8 or fd00::/8, or an address, or unix`},
+		{"BasePath", "version: 1\n", "version: 1\nbase_path: /live/\n", `2:12: base_path: "/live/" is not a path: give one like /realtime, with a / before it and none after, of letters, digits, - . _ ~`},
+		{"TLSKey", "version: 1\n", "version: 1\ntls: {cert_file: a.pem}\n", `2:1: tls: key_file is missing: give the PEM file of the certificate's key`},
+		{"AdminPublic", "version: 1\n", "version: 1\nadmin: {listen: ':8081'}\n", `2:17: admin.listen: :8081 can be reached from other machines: give a loopback address, as in 127.0.0.1:8081, or set admin.token (openssl rand -base64 48)`},
+		{"AdminToken", "version: 1\n", "version: 1\nadmin: {listen: ':8081', token: short}\n", `2:33: admin.token: has 5 octets, at least 32 are needed: make one with openssl rand -base64 48`},
+		{"AdminAddress", "version: 1\n", "version: 1\nadmin: {listen: here}\n", `2:17: admin.listen: "here" is not an address: give host:port, as in 127.0.0.1:8081, or off`},
+		{"AdminSame", "version: 1\n", "version: 1\nadmin: {listen: '127.0.0.1:8080'}\n", `2:17: admin.listen: 127.0.0.1:8080 is listen as well: give another port, so that the public does not reach it`},
+		{"Drain", "version: 1\n", "version: 1\ndrain: {time: 1s, spread: 2s}\n", `2:27: drain.spread: 2s is longer than drain.time, 1s: give at most that`},
+		{"Memory", "version: 1\n", "version: 1\nlimits: {memory: 1MiB}\n", `2:18: limits.memory: 1MiB is out of range: give 16MiB to 1024GiB`},
 		{"Secret", testSecret, "short", "7:7: auth.keys[0]: the secret has 5 octets, HS256 needs at least 32: make one with `openssl rand -base64 48`"},
 		{"NoSecret", `, secret: "` + testSecret + `"`, "", "7:7: auth.keys[0]: give exactly one of secret or secret_file"},
 		{"TwoSecrets", `, secret: "`, `, secret_file: x, secret: "`, "7:7: auth.keys[0]: give exactly one of secret or secret_file\nwalwire.yaml:7:43: auth.keys[0].secret_file: open x: no such file or directory"},

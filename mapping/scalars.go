@@ -17,6 +17,15 @@ func (d *decoder) textField(into *string) func(ast.Node, string) {
 	}
 }
 
+// pathField reads a file's name, which is relative to the configuration's folder.
+func (d *decoder) pathField(into *string) func(ast.Node, string) {
+	return func(n ast.Node, path string) {
+		if s, ok := d.text(n, path); ok && s != "" {
+			*into = d.located(s)
+		}
+	}
+}
+
 func (d *decoder) secretField(into *Secret) func(ast.Node, string) {
 	return func(n ast.Node, path string) {
 		if s, ok := d.text(n, path); ok {

@@ -3,9 +3,10 @@ package mapping
 import (
 	"cmp"
 	"net"
-	"net/url"
 	"regexp"
 	"time"
+
+	"github.com/walwire/walwire/internal/edge"
 )
 
 // Validate checks what can be checked without a database. Load has done it; it
@@ -28,8 +29,21 @@ func (c *Config) Validate() error {
 		v.report("publication", "%q can't name a publication: use 1 to 63 octets", c.Publication)
 	}
 	for i, origin := range c.Origins {
-		v.origin(index("origins", i), origin)
+		if _, err := edge.ParseOrigins([]string{origin}); err != nil {
+			v.report(index("origins", i), "%v", err)
+		}
 	}
+	for i, network := range c.TrustedProxies {
+		if _, err := edge.ParseProxies([]string{network}); err != nil {
+			v.report(index("trusted_proxies", i), "%v", err)
+		}
+	}
+	if err := edge.CheckBasePath(c.BasePath); err != nil {
+		v.report("base_path", "%q %v", c.BasePath, err)
+	}
+	v.tls(c.TLS)
+	v.admin(c.Admin, c.Listen)
+	v.drain(c.Drain)
 	v.cursorKey(c.CursorKey)
 	v.retention(c.Retention)
 	v.limits(c.Limits)
@@ -62,17 +76,5 @@ func (v *validator) between(path string, d, least, most time.Duration) {
 func inRange[T cmp.Ordered](v *validator, path string, value, least, most T) {
 	if value < least || value > most {
 		v.report(path, "%v is out of range: give %v to %v", value, least, most)
-	}
-}
-
-// origin checks one web origin: a browser sends scheme://host[:port] and
-// nothing else, so an entry with a path would never match.
-func (v *validator) origin(path, origin string) {
-	if origin == "*" {
-		return
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
-		v.report(path, "%q is not an origin: give scheme://host or scheme://host:port, as in https://app.example.com, or \"*\" for any", origin)
 	}
 }

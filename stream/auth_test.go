@@ -362,7 +362,7 @@ func TestHTTP(t *testing.T) {
 		}
 	})
 	t.Run("metrics", func(t *testing.T) {
-		status, text := callText(t, "GET", s.URL()+"/metrics", "", "")
+		status, text := callText(t, "GET", s.App.AdminURL()+"/metrics", "", "")
 		for _, line := range []string{"walwire_connections 1", "walwire_companies 1", "walwire_views ", "walwire_mismatches_total 0", "walwire_frames_out_total"} {
 			if status != 200 || !strings.Contains(string(text), line) {
 				t.Errorf("/metrics (HTTP %d) lacks %q", status, line)

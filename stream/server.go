@@ -13,9 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"github.com/walwire/walwire/auth"
 	"github.com/walwire/walwire/cdc"
 	"github.com/walwire/walwire/mapping/predicate"
@@ -66,8 +63,6 @@ type ServerOptions struct {
 	Filter         predicate.Limits
 	// Origins are the web origins that may connect beside the server's own; "*" is any.
 	Origins []string
-	// Gatherer gives the metrics for GET /metrics; nil: none.
-	Gatherer prometheus.Gatherer
 	// Ready says why the server can't serve now, nil when it can.
 	Ready func() error
 	Log   *slog.Logger
@@ -119,9 +114,6 @@ func NewServer(hub *Hub, o ServerOptions) *Server {
 	s.mux.HandleFunc("POST /v1/wait", s.waitHTTP)
 	s.mux.HandleFunc("GET /healthz", s.healthz)
 	s.mux.HandleFunc("GET /readyz", s.readyz)
-	if o.Gatherer != nil {
-		s.mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{}))
-	}
 	s.mux.HandleFunc("/", s.notFound)
 	return s
 }

@@ -12,6 +12,7 @@ const (
 	envDatabaseURL      = "WALWIRE_DATABASE_URL"
 	envAdminDatabaseURL = "WALWIRE_ADMIN_DATABASE_URL"
 	envListen           = "WALWIRE_LISTEN"
+	envAdminListen      = "WALWIRE_ADMIN_LISTEN"
 	envTokenSecret      = "WALWIRE_TOKEN_SECRET"
 )
 
@@ -44,14 +45,19 @@ func overlay(values map[string]string) mapping.Env {
 	}
 }
 
-// listenOn replaces the configured address where one is given.
-func listenOn(cfg *mapping.Config, address string) error {
-	if address == "" {
-		return nil
-	}
-	cfg.Listen = address
-	if err := cfg.Validate(); err != nil {
-		return fmt.Errorf("--listen: %w", err)
+// listenOn replaces the configured addresses where others are given.
+func listenOn(cfg *mapping.Config, public, admin string) error {
+	for _, given := range []struct {
+		flag, address string
+		setting       *string
+	}{{"--listen", public, &cfg.Listen}, {"--admin-listen", admin, &cfg.Admin.Listen}} {
+		if given.address == "" {
+			continue
+		}
+		*given.setting = given.address
+		if err := cfg.Validate(); err != nil {
+			return fmt.Errorf("%s: %w", given.flag, err)
+		}
 	}
 	return nil
 }

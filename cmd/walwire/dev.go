@@ -12,6 +12,7 @@ import (
 
 	"github.com/walwire/walwire/internal/app"
 	"github.com/walwire/walwire/internal/demo"
+	"github.com/walwire/walwire/mapping"
 )
 
 // devStopTime bounds the end of the private PostgreSQL.
@@ -19,11 +20,12 @@ const devStopTime = 30 * time.Second
 
 // devCmd is `walwire dev`.
 type devCmd struct {
-	Listen     string  `help:"Address to listen on; port 0 takes a free one." default:"127.0.0.1:8080" env:"WALWIRE_LISTEN"`
-	ReadyFile  string  `help:"Once ready, write the addresses and the tokens to this file, as JSON. It is removed at the end." placeholder:"FILE"`
-	NoSimulate bool    `help:"Leave the demo data alone, rather than keep two businesses busy."`
-	Rate       float64 `help:"How many changes a second the simulation makes, about." default:"2"`
-	Data       string  `help:"Keep the database in this directory, for the next time. Default: a temporary one." placeholder:"DIR" type:"path"`
+	Listen      string  `help:"Address to listen on; port 0 takes a free one." default:"127.0.0.1:8080" env:"WALWIRE_LISTEN"`
+	AdminListen string  `help:"Address for operators: metrics and profiles; off for none. Default: 127.0.0.1:8081, or a free port where --listen takes one." placeholder:"HOST:PORT" env:"WALWIRE_ADMIN_LISTEN"`
+	ReadyFile   string  `help:"Once ready, write the addresses and the tokens to this file, as JSON. It is removed at the end." placeholder:"FILE"`
+	NoSimulate  bool    `help:"Leave the demo data alone, rather than keep two businesses busy."`
+	Rate        float64 `help:"How many changes a second the simulation makes, about." default:"2"`
+	Data        string  `help:"Keep the database in this directory, for the next time. Default: a temporary one." placeholder:"DIR" type:"path"`
 }
 
 // Help explains the command.
@@ -33,7 +35,7 @@ func (devCmd) Help() string {
   walwire dev
   walwire dev --listen 127.0.0.1:0 --ready-file ready.json --no-simulate
 
-The ready file holds {"url", "ws", "database_url", "tokens": {"owner", "receptionist", "staff", "client", "other_company_owner"}}.
+The ready file holds {"url", "ws", "admin_url", "database_url", "tokens": {"owner", "receptionist", "staff", "client", "other_company_owner"}}.
 
 Ctrl-C stops all of it and removes the database, unless --data keeps it. PostgreSQL's programs are looked for in WALWIRE_PG_BIN, then in PATH and the usual places.`
 }
@@ -49,7 +51,7 @@ func (d *devCmd) Validate() error {
 // Run starts everything, and stops it when ctx ends.
 func (d *devCmd) Run(ctx context.Context, c *console) (err error) {
 	ready := readyFile(d.ReadyFile)
-	if err := errors.Join(ready.prepare(), probe(d.Listen)); err != nil {
+	if err := errors.Join(ready.prepare(), probe("--listen", d.Listen), probe("--admin-listen", d.adminListen())); err != nil {
 		return err
 	}
 	base, err := startDevBase(ctx, d.Data, c.log)
@@ -61,7 +63,7 @@ func (d *devCmd) Run(ctx context.Context, c *console) (err error) {
 		defer cancel()
 		err = errors.Join(err, ready.remove(), base.stop(stop))
 	}()
-	cfg, err := base.config(d.Listen)
+	cfg, err := base.config(d.Listen, d.adminListen())
 	if err != nil {
 		return err
 	}
@@ -77,7 +79,7 @@ func (d *devCmd) Run(ctx context.Context, c *console) (err error) {
 			return nil
 		case <-server.Ready():
 		}
-		facts, err := base.facts(cfg, server.URL())
+		facts, err := base.facts(cfg, server.URL(), server.AdminURL())
 		if err == nil {
 			err = errors.Join(welcome{facts, base.psql()}.print(c.out), ready.write(facts))
 		}
@@ -97,12 +99,26 @@ func simulate(ctx context.Context, url string, rate float64, log *slog.Logger) {
 	}
 }
 
+// adminListen is where operators look in. Who takes any free port may run several.
+func (d *devCmd) adminListen() string {
+	if d.AdminListen != "" {
+		return d.AdminListen
+	}
+	if _, port, err := net.SplitHostPort(d.Listen); err == nil && port == "0" {
+		return "127.0.0.1:0"
+	}
+	return "127.0.0.1:8081"
+}
+
 // probe fails where the address can't be listened on: better now than after a
 // database was made for it.
-func probe(address string) error {
+func probe(flag, address string) error {
+	if address == mapping.AdminOff {
+		return nil
+	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w: choose another address with --listen", address, err)
+		return fmt.Errorf("listen on %s: %w: choose another address with %s", address, err, flag)
 	}
 	return listener.Close()
 }

@@ -91,13 +91,13 @@ func (b *devBase) psql() string {
 
 // config is the reference configuration. Its variables are set here alone, so
 // that nothing of the user's environment reaches the demo.
-func (b *devBase) config(listen string) (*mapping.Config, error) {
+func (b *devBase) config(listen, admin string) (*mapping.Config, error) {
 	serverURL, err := url.Parse(b.url())
 	if err != nil {
 		return nil, errors.New("the private PostgreSQL has no usable URL") // the error would quote it
 	}
 	serverURL.User = url.UserPassword(devRole, b.password)
-	values := map[string]string{envDatabaseURL: serverURL.String(), envTokenSecret: b.secret, envListen: listen}
+	values := map[string]string{envDatabaseURL: serverURL.String(), envTokenSecret: b.secret, envListen: listen, envAdminListen: admin}
 	return mapping.Parse(walwire.ExampleConfigName, []byte(walwire.ExampleConfig()), func(name string) (string, bool) {
 		v, ok := values[name]
 		return v, ok
@@ -108,12 +108,13 @@ func (b *devBase) config(listen string) (*mapping.Config, error) {
 type devFacts struct {
 	URL         string            `json:"url"`
 	WS          string            `json:"ws"`
+	AdminURL    string            `json:"admin_url"` // "" where it is off
 	DatabaseURL string            `json:"database_url"`
 	Tokens      map[string]string `json:"tokens"`
 }
 
 // facts are those of a server at address, with a token for each of the demo's people.
-func (b *devBase) facts(cfg *mapping.Config, address string) (devFacts, error) {
+func (b *devBase) facts(cfg *mapping.Config, address, admin string) (devFacts, error) {
 	address = reachable(address)
 	ws, err := streamURL(address)
 	if err != nil {
@@ -123,7 +124,7 @@ func (b *devBase) facts(cfg *mapping.Config, address string) (devFacts, error) {
 	if err != nil {
 		return devFacts{}, err
 	}
-	facts := devFacts{URL: address, WS: ws, DatabaseURL: b.url(), Tokens: make(map[string]string)}
+	facts := devFacts{URL: address, WS: ws, AdminURL: reachable(admin), DatabaseURL: b.url(), Tokens: make(map[string]string)}
 	for name, person := range demo.Principals() {
 		facts.Tokens[name], err = auth.Sign(key, signable(cfg, person.Claims()), devTokenTTL)
 		if err != nil {

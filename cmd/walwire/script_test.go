@@ -35,7 +35,8 @@ func TestScripts(t *testing.T) {
 					env.Setenv(name, value)
 				}
 			}
-			env.Setenv("GORACE", "atexit_sleep_ms=10") // not a second for each of the program's runs
+			env.Setenv("GORACE", "atexit_sleep_ms=10")        // not a second for each of the program's runs
+			env.Setenv("WALWIRE_ADMIN_LISTEN", "127.0.0.1:0") // scripts run beside each other
 			env.Setenv("SECRET", "a secret of the tests, with more than 32 octets")
 			return os.WriteFile(env.WorkDir+"/"+walwire.ExampleConfigName, []byte(walwire.ExampleConfig()), 0o600)
 		},

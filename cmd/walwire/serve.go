@@ -9,7 +9,8 @@ import (
 // serveCmd is `walwire serve`.
 type serveCmd struct {
 	configFlags
-	Listen string `help:"Address to listen on, instead of the file's listen." placeholder:"HOST:PORT" env:"WALWIRE_LISTEN"`
+	Listen      string `help:"Address to listen on, instead of the file's listen." placeholder:"HOST:PORT" env:"WALWIRE_LISTEN"`
+	AdminListen string `help:"Address for operators, instead of the file's admin.listen; off for none." placeholder:"HOST:PORT" env:"WALWIRE_ADMIN_LISTEN"`
 }
 
 // Help explains the command.
@@ -24,7 +25,7 @@ It runs as a role with LOGIN, REPLICATION and SELECT on the mapped tables. "walw
 
 The file can use other variables as well: ${NAME}, or ${NAME:-default}.
 
-WebSocket at /v1/stream, health at /healthz, readiness at /readyz, Prometheus metrics at /metrics.`
+WebSocket at /v1/stream, health at /healthz, readiness at /readyz; on the admin address, by default 127.0.0.1:8081, Prometheus metrics at /metrics and profiles at /debug/pprof/.`
 }
 
 // Run serves until ctx ends.
@@ -33,7 +34,7 @@ func (s *serveCmd) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := listenOn(cfg, s.Listen); err != nil {
+	if err := listenOn(cfg, s.Listen, s.AdminListen); err != nil {
 		return err
 	}
 	server, err := app.New(cfg, c.log)

@@ -37,6 +37,8 @@ The same query shows something else with each of these tokens (for 24 hours):
 {{range .People}}
   {{.}}
   {{index $.Tokens .}}
+{{end}}{{if .AdminURL}}
+Metrics are at {{.AdminURL}}/metrics.
 {{end}}
 Ctrl-C stops it.
 `
@@ -48,7 +50,7 @@ func (w welcome) print(out io.Writer) error {
 		return fmt.Errorf("print the welcome: %w", err)
 	}
 	err = page.Execute(out, map[string]any{
-		"URL": w.URL, "WS": w.WS, "DatabaseURL": w.DatabaseURL, "Tokens": w.Tokens,
+		"URL": w.URL, "WS": w.WS, "AdminURL": w.AdminURL, "DatabaseURL": w.DatabaseURL, "Tokens": w.Tokens,
 		"Walwire": thisProgram(), "Psql": shellQuote(w.psql),
 		"People": []string{"owner", "receptionist", "staff", "client", "other_company_owner"},
 	})

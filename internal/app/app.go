@@ -16,6 +16,7 @@ import (
 
 	"github.com/walwire/walwire/auth"
 	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/internal/edge"
 	"github.com/walwire/walwire/mapping"
 	"github.com/walwire/walwire/mapping/predicate"
 	"github.com/walwire/walwire/stream"
@@ -35,8 +36,13 @@ type App struct {
 	tuning   Tuning
 	registry *prometheus.Registry
 	auth     *auth.Authenticator
-	jwks     *auth.JWKS // nil: no keys are fetched
-	listener net.Listener
+	jwks     *auth.JWKS        // nil: no keys are fetched
+	edge     http.Handler      // serveHTTP behind the policy for the public
+	listener net.Listener      // nil: embedded in another program's server
+	admin    net.Listener      // nil: off
+	cert     *edge.Certificate // nil: plain HTTP
+	limits   *edge.Connections
+	proxies  edge.Proxies
 	server   atomic.Pointer[stream.Server]
 	parts    atomic.Pointer[parts]
 	phase    atomic.Pointer[error] // why it does not serve yet
@@ -53,8 +59,35 @@ type parts struct {
 }
 
 // New checks the configuration as far as it can be without the database, and
-// opens the listening socket.
+// opens the listening sockets.
 func New(cfg *mapping.Config, log *slog.Logger) (*App, error) {
+	a, err := Embed(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.TLS.Enabled() {
+		if a.cert, err = edge.LoadCertificate(cfg.TLS.CertFile, cfg.TLS.KeyFile, log); err != nil {
+			return nil, err
+		}
+		if err := a.registry.Register(a.cert); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+	}
+	if !cfg.Admin.Enabled() {
+		return a, nil
+	}
+	if a.admin, err = net.Listen("tcp", cfg.Admin.Listen); err != nil {
+		_ = a.listener.Close()
+		return nil, fmt.Errorf("admin.listen: listen on %s: %w: choose another address, or off", cfg.Admin.Listen, err)
+	}
+	return a, nil
+}
+
+// Embed is New without sockets, for a program that serves Handler itself.
+func Embed(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 	if cfg.DatabaseURL.IsZero() {
 		return nil, errors.New("database_url is not set: give it in the config file, or as WALWIRE_DATABASE_URL")
 	}
@@ -70,16 +103,55 @@ func New(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 	if err := a.registerJWKS(); err != nil {
 		return nil, err
 	}
-	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
-	}
-	return a, nil
+	return a, a.guard()
 }
+
+// guard makes what stands between the public and the server.
+func (a *App) guard() error {
+	origins, err := edge.ParseOrigins(a.cfg.Origins)
+	if err != nil {
+		return fmt.Errorf("origins: %w", err)
+	}
+	if a.proxies, err = edge.ParseProxies(a.cfg.TrustedProxies); err != nil {
+		return fmt.Errorf("trusted_proxies: %w", err)
+	}
+	l := a.cfg.Limits
+	a.limits = edge.NewConnections(edge.Limits{
+		AttemptsPerSecond: l.ConnectionAttemptsPerSecond, AttemptsBurst: l.ConnectionAttemptsBurst,
+		PerAddress: l.ConnectionsPerAddress, PerUser: l.ConnectionsPerUser, PerCompany: l.ConnectionsPerCompany,
+	})
+	if err := a.registry.Register(a.limits); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	a.edge = edge.Handler(edge.Policy{BasePath: a.cfg.BasePath, Origins: origins}, http.HandlerFunc(a.serveHTTP))
+	return nil
+}
+
+// Handler is the public side, for a program that serves it itself. It answers from the
+// start, and serves once Run does.
+func (a *App) Handler() http.Handler { return a.edge }
 
 func (a *App) starting(why error) { a.phase.Store(&why) }
 
-// URL is where the server listens, as http://host:port.
-func (a *App) URL() string { return "http://" + a.listener.Addr().String() }
+// URL is where the server listens, as http://host:port with the base path, or https;
+// "" where it does not listen itself.
+func (a *App) URL() string {
+	switch {
+	case a.listener == nil:
+		return ""
+	case a.cert != nil:
+		return "https://" + a.listener.Addr().String() + a.cfg.BasePath
+	}
+	return "http://" + a.listener.Addr().String() + a.cfg.BasePath
+}
+
+// AdminURL is where operators look in, as http://host:port; "" where that is off.
+func (a *App) AdminURL() string {
+	if a.admin == nil {
+		return ""
+	}
+	return "http://" + a.admin.Addr().String()
+}
 
 // Ready is closed when the server first serves.
 func (a *App) Ready() <-chan struct{} { return a.ready }
@@ -94,19 +166,14 @@ func (a *App) Hub() *stream.Hub {
 
 // Run serves until ctx ends, which is not an error, or something can't go on.
 func (a *App) Run(ctx context.Context) error {
-	web := &http.Server{
-		Handler:           http.HandlerFunc(a.serveHTTP),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-	}
 	group, inner := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		if err := web.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve HTTP: %w", err)
-		}
-		return nil
-	})
+	public, admin := a.httpServer(a.edge), a.httpServer(a.adminGuard(a.adminHandler()))
+	if a.listener != nil {
+		group.Go(func() error { return a.serve(public, a.listener) })
+	}
+	if a.admin != nil {
+		group.Go(func() error { return closedIsFine(admin.Serve(a.admin)) })
+	}
 	group.Go(func() error { return a.follow(inner) })
 	if a.jwks != nil {
 		group.Go(func() error { return a.jwks.Run(inner) })
@@ -118,7 +185,8 @@ func (a *App) Run(ctx context.Context) error {
 		if s := a.server.Load(); s != nil {
 			_ = s.Drain(stop) // what is left then has been cut off
 		}
-		return web.Shutdown(stop)
+		err := public.Shutdown(stop)
+		return errors.Join(err, admin.Close()) // last, so that operators can watch
 	})
 	err := group.Wait()
 	if ctx.Err() != nil {
@@ -126,6 +194,31 @@ func (a *App) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// serve is the public side.
+func (a *App) serve(s *http.Server, l net.Listener) error {
+	if a.cert == nil {
+		return closedIsFine(s.Serve(l))
+	}
+	s.TLSConfig = a.cert.Config()
+	return closedIsFine(s.ServeTLS(l, "", ""))
+}
+
+func closedIsFine(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve HTTP: %w", err)
+}
+
+func (a *App) httpServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
 }
 
 func (a *App) serveHTTP(w http.ResponseWriter, r *http.Request) {
@@ -170,7 +263,6 @@ func (a *App) newServer(hub *stream.Hub, consumer *cdc.Consumer) *stream.Server 
 		Subscriptions:  l.Subscriptions,
 		Filter:         predicate.Limits{Depth: l.FilterDepth, Nodes: l.FilterNodes, Values: l.FilterValues},
 		Origins:        a.cfg.Origins,
-		Gatherer:       a.registry,
 		Log:            a.log,
 		Operators:      a.cfg.User.Operators,
 		StatsRoles:     a.cfg.Stats.Roles, BranchAttribute: a.cfg.Stats.Branch,

@@ -105,7 +105,7 @@ func (a *App) announce(ctx context.Context, hub *stream.Hub, consumer *cdc.Consu
 	if a.server.Load() == nil {
 		a.server.Store(a.newServer(hub, consumer))
 	}
-	a.log.Info("serving", "url", a.URL())
+	a.log.Info("serving", "url", a.URL(), "admin", a.AdminURL())
 	a.announced.Do(func() { close(a.ready) })
 	return nil
 }

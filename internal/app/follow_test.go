@@ -45,7 +45,7 @@ func TestSlotShown(t *testing.T) {
 	if ready.Status != "ready" || ready.Slot.WALStatus != "reserved" || ready.Slot.Lag == nil || ready.Slot.Warning != "" {
 		t.Errorf("readiness %+v, slot %+v", ready, ready.Slot)
 	}
-	metrics := get(t, s.URL()+"/metrics")
+	metrics := get(t, s.App.AdminURL()+"/metrics")
 	for _, want := range []string{`walwire_slot_retained_bytes [1-9]`, `walwire_slot_safe_bytes [1-9]`, `walwire_replication_lag_bytes \d`} {
 		if !regexp.MustCompile(`(?m)^` + want).MatchString(metrics) {
 			t.Errorf("the metrics lack %s", want)

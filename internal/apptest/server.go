@@ -113,6 +113,7 @@ func Prepare(tb testing.TB, o Options) *Server {
 		tb.Fatalf("config: %v", err)
 	}
 	cfg.Slot = pgtest.Unique("slot")
+	cfg.Admin.Listen = "127.0.0.1:0" // see App.AdminURL; AdminURL here is the database's
 	if o.Edit != nil {
 		o.Edit(cfg)
 	}

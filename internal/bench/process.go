@@ -67,7 +67,7 @@ func (p *process) start(command []string, c *cluster, dir string) error {
 	args := append(slices.Clone(command[1:]), "--config", config)
 	p.cmd = exec.Command(command[0], args...)
 	p.cmd.Stderr = log
-	p.cmd.Env = append(os.Environ(), "WALWIRE_DATABASE_URL="+database, "WALWIRE_LISTEN=127.0.0.1:0",
+	p.cmd.Env = append(os.Environ(), "WALWIRE_DATABASE_URL="+database, "WALWIRE_LISTEN=127.0.0.1:0", "WALWIRE_ADMIN_LISTEN=off",
 		"WALWIRE_TOKEN_SECRET="+p.secret, "WALWIRE_ISSUER="+tokenIssuer, "WALWIRE_AUDIENCE="+tokenAudience)
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return err

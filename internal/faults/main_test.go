@@ -32,6 +32,7 @@ func serve(config string) error {
 	if err != nil {
 		return err
 	}
+	cfg.Admin.Listen = os.Getenv("WALWIRE_ADMIN_LISTEN")
 	a, err := app.New(cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ type process struct {
 	t      *testing.T
 	env    []string
 	listen string
+	admin  string // where its metrics are
 	log    *os.File
 	cmd    *exec.Cmd
 }
@@ -36,12 +37,12 @@ func newProcess(t *testing.T, s *apptest.Server, extra string) *process {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, listen: freeAddress(t)}
+	p := &process{t: t, listen: freeAddress(t), admin: freeAddress(t)}
 	var err error
 	if p.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
 		t.Fatal(err)
 	}
-	p.env = append(os.Environ(), envServe+"="+config, "WALWIRE_LISTEN="+p.listen,
+	p.env = append(os.Environ(), envServe+"="+config, "WALWIRE_LISTEN="+p.listen, "WALWIRE_ADMIN_LISTEN="+p.admin,
 		"WALWIRE_DATABASE_URL="+s.Config.DatabaseURL.Reveal(), "WALWIRE_TOKEN_SECRET="+s.Config.Auth.Keys[0].Secret.Reveal(),
 		"WALWIRE_ISSUER="+s.Config.Auth.Issuer, "WALWIRE_AUDIENCE="+s.Config.Auth.Audience[0])
 	t.Cleanup(func() {
@@ -92,7 +93,7 @@ func (p *process) awaitReady() {
 // metric reads one of the process's counters.
 func (p *process) metric(name string) float64 {
 	p.t.Helper()
-	return scrape(p.t, "http://"+p.listen, name)
+	return scrape(p.t, "http://"+p.admin, name)
 }
 
 func get(t testing.TB, url string) int {

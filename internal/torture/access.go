@@ -149,11 +149,12 @@ func (a access) visible(t *table) []int {
 }
 
 // configYAML is the server's configuration.
-func configYAML(tables []*table, variant int, listen string) string {
+func configYAML(tables []*table, variant int, listen, admin string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `version: 1
 database_url: ${WALWIRE_DATABASE_URL}
 listen: %s
+admin: {listen: "%s"}
 slot: %s
 publication: walwire
 on_slot_loss: recreate
@@ -166,7 +167,7 @@ users:
   - {table: members, match: {login: id}, required: true, active: row.active, attributes: {wide: wide}}
 tables:
   members: {table: public.members, company: company}
-`, listen, serverSlot, tokenIssuer, tokenAudience, tokenSecret)
+`, listen, admin, serverSlot, tokenIssuer, tokenAudience, tokenSecret)
 	for _, t := range tables {
 		fmt.Fprintf(&b, "  %s:\n    table: public.%[1]s\n    company: company\n    roles:\n", t.name)
 		for _, role := range roles {

@@ -320,7 +320,7 @@ func (r *run) serverEnded(err error, log string) {
 
 // config is the configuration of the next start.
 func (r *run) config() string {
-	return configYAML(r.tables, int(r.variant.Load()), r.stage.server.listen)
+	return configYAML(r.tables, int(r.variant.Load()), r.stage.server.listen, r.stage.server.admin)
 }
 
 // reconfigure starts walwire with another configuration.

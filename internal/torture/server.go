@@ -19,10 +19,11 @@ import (
 // server keeps walwire running as a process of its own, as an init system
 // would: it is started again when it ends. Safe for concurrent use.
 type server struct {
-	binary, dir, listen string
-	databaseURL         string
-	config              func() string
-	ended               func(err error, log string) // by itself, and not because it was asked to
+	binary, dir   string
+	listen, admin string // addresses
+	databaseURL   string
+	config        func() string
+	ended         func(err error, log string) // by itself, and not because it was asked to
 
 	mu      sync.Mutex // protects following
 	cmd     *exec.Cmd
@@ -156,14 +157,14 @@ func (s *server) release() {
 
 // ready asks whether it serves.
 func (s *server) ready(ctx context.Context) bool {
-	_, err := s.get(ctx, "/readyz")
+	_, err := s.get(ctx, s.listen, "/readyz")
 	return err == nil
 }
 
-func (s *server) get(ctx context.Context, path string) ([]byte, error) {
+func (s *server) get(ctx context.Context, address, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.listen+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +182,7 @@ func (s *server) get(ctx context.Context, path string) ([]byte, error) {
 
 // scrape keeps the counters as they were last seen: a killed process can't be asked.
 func (s *server) scrape(ctx context.Context) {
-	body, err := s.get(ctx, "/metrics")
+	body, err := s.get(ctx, s.admin, "/metrics")
 	if err != nil {
 		return
 	}

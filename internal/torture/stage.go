@@ -75,10 +75,14 @@ func openStage(ctx context.Context, r *run, binary string) (_ *stage, err error)
 	if err != nil {
 		return nil, err
 	}
+	admin, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
 	if s.proxies, err = openProxies(net.JoinHostPort("127.0.0.1", strconv.Itoa(s.database.Port())), listen); err != nil {
 		return nil, err
 	}
-	s.server = &server{binary: binary, dir: s.dir, listen: listen, databaseURL: s.roleURL(), config: r.config, ended: r.serverEnded}
+	s.server = &server{binary: binary, dir: s.dir, listen: listen, admin: admin, databaseURL: s.roleURL(), config: r.config, ended: r.serverEnded}
 	return s, nil
 }
 
