@@ -26,9 +26,17 @@
 //
 // # Keys
 //
-// Keys come through KeySource. Keys given in the configuration are a KeyRing;
-// a source that fetches and rotates them has its place beside it.
+// Keys come through KeySource. Keys given in the configuration are a KeyRing; those
+// that a URL gives, and changes, are a JWKS; a KeyChain is both, the configured
+// ones first.
 //
-// The package has no goroutines and no state; all its values may be used by
-// several goroutines at once.
+// Of a fetched set only what is fit to verify tokens becomes a Key: public, for
+// signatures, of an accepted algorithm and of the kind and strength which that
+// needs. Each Key has one algorithm, as a configured one has. The rest is ignored,
+// and named in the log. A source that can't say whether a key exists gives an error
+// that is no *Error: the token was not refused, it could not be checked.
+//
+// The one goroutine is JWKS.Run's caller, which fetches; a token that may need a
+// fetch waits for it, 2 s at most. All values may be used by several goroutines at
+// once.
 package auth
