@@ -18,6 +18,8 @@ type Auth struct {
 	Audience  []string
 	ClockSkew time.Duration
 	Keys      []AuthKey
+	// JWKS is where more keys are fetched; nil: nowhere. It or Keys is needed.
+	JWKS *JWKS
 }
 
 // AuthKey is a key that tokens are verified with.
@@ -42,12 +44,16 @@ func (d *decoder) auth(n ast.Node, path string, a *Auth) {
 		field{"issuer", "give the `iss` that tokens must carry", d.textField(&a.Issuer)},
 		field{"audience", "give the `aud` that tokens must carry", d.listField(&a.Audience)},
 		field{"clock_skew", "", d.durationField(&a.ClockSkew)},
-		field{"keys", "give at least one key: id, alg, and secret or public_key", func(n ast.Node, path string) {
+		field{"keys", "", func(n ast.Node, path string) {
 			items, _ := d.items(n, path)
 			a.Keys = make([]AuthKey, len(items))
 			for i, item := range items {
 				d.authKey(item, index(path, i), &a.Keys[i])
 			}
+		}},
+		field{"jwks", "", func(n ast.Node, path string) {
+			a.JWKS = defaultJWKS()
+			d.jwks(n, path, a.JWKS)
 		}},
 	)
 }
@@ -136,8 +142,11 @@ func (v *validator) auth(a Auth) {
 		v.report("auth.audience", "is empty: give the `aud` that tokens must carry")
 	}
 	v.between("auth.clock_skew", a.ClockSkew, 0, 5*time.Minute)
-	if len(a.Keys) == 0 {
-		v.report("auth.keys", "is empty: give at least one key")
+	if len(a.Keys) == 0 && a.JWKS == nil {
+		v.report("auth.keys", "there is no key: give at least one (id, alg, and secret or public_key), or jwks with the url of a key set")
+	}
+	if a.JWKS != nil {
+		v.jwks("auth.jwks", a.JWKS)
 	}
 	for i, k := range a.Keys {
 		path := index("auth.keys", i)

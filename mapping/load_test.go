@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,9 @@ tables:
         rows: row.staff_id == user.staff_id
         columns: [id, status]
 `
+
+// testKeys are the keys of valid.
+const testKeys = "  keys:\n    - {id: main, alg: HS256, secret: \"" + testSecret + "\"}\n"
 
 func testEnv(vars map[string]string) Env {
 	return func(name string) (string, bool) {
@@ -103,7 +107,7 @@ func TestParseErrors(t *testing.T) {
 	tests := []struct{ name, old, new, want string }{
 		{"Version", "version: 1", "version: 2", "1:10: version: this program reads version 1 of the configuration: write `version: 1`"},
 		{"UnknownKey", "database_url:", "databse_url:", `2:1: unknown key "databse_url"; did you mean "database_url"?`},
-		{"UnknownKeyFar", "  issuer:", "  zebra: 1\n  issuer:", `4:3: auth: unknown key "zebra"; possible here: issuer, audience, clock_skew, keys`},
+		{"UnknownKeyFar", "  issuer:", "  zebra: 1\n  issuer:", `4:3: auth: unknown key "zebra"; possible here: issuer, audience, clock_skew, keys, jwks`},
 		{"UnknownRoleKey", "        columns: [id, status]", "        colums: [id]\n        columns: [id]", `21:9: tables.visits.roles.staff: unknown key "colums"; did you mean "columns"?`},
 		{"Duplicate", "    id: sub\n", "    id: sub\n    id: uid\n", `11:5: user.claims: "id" is here twice, first in line 10: keep one`},
 		{"Missing", "    company: company_id\n    roles:\n      staff:", "    roles:\n      staff:",
@@ -134,6 +138,21 @@ func TestParseErrors(t *testing.T) {
 		{"NotPEM", `alg: HS256, secret:`, `alg: EdDSA, public_key:`, "7:7: auth.keys[0]: the public key is not PEM: it starts with -----BEGIN PUBLIC KEY-----"},
 		{"Algorithm", "alg: HS256", "alg: none", `7:23: auth.keys[0].alg: "none" is not supported: use HS256, RS256, ES256 or EdDSA`},
 		{"TwoKeys", "    - {id: main", "    - {id: main, alg: HS256, secret: \"" + testSecret + "\"}\n    - {id: main", `8:12: auth.keys[1].id: two keys have the id "main": a token's ` + "`kid` must name one"},
+		{"NoKeys", testKeys, "", "3:1: auth.keys: there is no key: give at least one (id, alg, and secret or public_key), or jwks with the url of a key set"},
+		{"KeysEmpty", testKeys, "  keys: []\n", "6:9: auth.keys: there is no key: give at least one (id, alg, and secret or public_key), or jwks with the url of a key set"},
+		{"JWKSNoURL", testKeys, "  jwks: {refresh: 1h}\n", "6:3: auth.jwks: url is missing: say where the key set is, as in https://auth.example.com/.well-known/jwks.json"},
+		{"JWKSUnknown", testKeys, "  jwks: {url: https://a.example, interval: 1h}\n", `6:34: auth.jwks: unknown key "interval"; possible here: url, algorithms, refresh, timeout, unknown_kid_interval`},
+		{"JWKSNotURL", testKeys, "  jwks: {url: auth.example.com/keys}\n", "6:15: auth.jwks.url: this is not a URL to fetch keys from: give one as in https://auth.example.com/.well-known/jwks.json"},
+		{"JWKSScheme", testKeys, "  jwks: {url: \"file:///keys\"}\n", "6:15: auth.jwks.url: this is not a URL to fetch keys from: give one as in https://auth.example.com/.well-known/jwks.json"},
+		{"JWKSHTTP", testKeys, "  jwks: {url: \"http://auth.example.com\"}\n", "6:15: auth.jwks.url: over http anybody on the way could put in their own keys: use https; http is for this machine alone, as in http://127.0.0.1"},
+		{"JWKSPassword", testKeys, "  jwks: {url: \"https://u:p@auth.example.com\"}\n", "6:15: auth.jwks.url: a user or password in the URL is not supported: key sets are public"},
+		{"JWKSHS256", testKeys, "  jwks: {url: https://a.example, algorithms: [ES256, HS256]}\n",
+			"6:54: auth.jwks.algorithms[1]: HS256 is verified with a secret, and a key set is for everybody to fetch: use RS256, ES256 or EdDSA, and put a secret into auth.keys"},
+		{"JWKSAlgorithm", testKeys, "  jwks: {url: https://a.example, algorithms: PS256}\n", `6:46: auth.jwks.algorithms: "PS256" is not supported: use RS256, ES256 or EdDSA`},
+		{"JWKSNoAlgorithm", testKeys, "  jwks: {url: https://a.example, algorithms: []}\n", "6:46: auth.jwks.algorithms: is empty: list RS256, ES256 or EdDSA, or remove it for all three"},
+		{"JWKSRefresh", testKeys, "  jwks: {url: https://a.example, refresh: 1s}\n", "6:43: auth.jwks.refresh: 1s is out of range: give 10s to 24h0m0s"},
+		{"JWKSTimeout", testKeys, "  jwks: {url: https://a.example, timeout: 1h}\n", "6:43: auth.jwks.timeout: 1h0m0s is out of range: give 100ms to 1m0s"},
+		{"JWKSInterval", testKeys, "  jwks: {url: https://a.example, unknown_kid_interval: 0s}\n", "6:56: auth.jwks.unknown_kid_interval: 0s is out of range: give 1s to 1h0m0s"},
 		{"ClaimMissing", "    roles: roles\n", "", "9:3: user.claims: roles is missing: say which claim holds it"},
 		{"AttributeName", "    staff_id: staff_id", "    staff-id: staff_id", `13:15: user.claims["staff-id"]: "staff-id" can't be an attribute's name in rules: use letters, digits and underscores, and no word that CEL reserves`},
 		{"RowTable", "tables:\n", "  rows:\n    - {table: visit, match: {user_id: id}, attributes: {s: id}}\ntables:\n", `15:15: user.rows[0].table: no table is mapped as "visit"; did you mean "visits"?`},
@@ -222,4 +241,51 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("no file in %q", err)
 		}
 	})
+}
+
+func TestParseJWKS(t *testing.T) {
+	cfg := mustParse(t, replaced(t, valid, testKeys, "  jwks: {url: \"http://[::1]:8080/keys\"}\n"))
+	want := JWKS{"http://[::1]:8080/keys", []string{"RS256", "ES256", "EdDSA"}, time.Hour, 10 * time.Second, 30 * time.Second}
+	if len(cfg.Auth.Keys) != 0 || !reflect.DeepEqual(*cfg.Auth.JWKS, want) {
+		t.Errorf("auth: %+v, jwks %+v", cfg.Auth, cfg.Auth.JWKS)
+	}
+	cfg = mustParse(t, replaced(t, valid, testKeys, testKeys+`  jwks:
+    url: https://auth.example.com/keys
+    algorithms: ES256
+    refresh: 10m
+    timeout: 2s
+    unknown_kid_interval: 1m
+`))
+	want = JWKS{"https://auth.example.com/keys", []string{"ES256"}, 10 * time.Minute, 2 * time.Second, time.Minute}
+	if len(cfg.Auth.Keys) != 1 || !reflect.DeepEqual(*cfg.Auth.JWKS, want) {
+		t.Errorf("auth: %+v, jwks %+v", cfg.Auth, cfg.Auth.JWKS)
+	}
+	if cfg := mustParse(t, valid); cfg.Auth.JWKS != nil {
+		t.Errorf("jwks %+v, and none is configured", cfg.Auth.JWKS)
+	}
+}
+
+// The block of the example that is commented out loads, and says the defaults.
+func TestExampleJWKS(t *testing.T) {
+	text, err := os.ReadFile("../walwire.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "  # jwks:\n")
+	if !found {
+		t.Fatal("the example has no jwks")
+	}
+	block := "  jwks:\n"
+	for line := range strings.Lines(rest) {
+		setting, ok := strings.CutPrefix(line, "  #   ")
+		if !ok {
+			break
+		}
+		block += "    " + setting
+	}
+	want := defaultJWKS()
+	want.URL = "https://auth.example.com/.well-known/jwks.json"
+	if cfg := mustParse(t, replaced(t, valid, testKeys, block)); !reflect.DeepEqual(cfg.Auth.JWKS, want) {
+		t.Errorf("jwks %+v", cfg.Auth.JWKS)
+	}
 }
