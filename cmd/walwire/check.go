@@ -14,7 +14,7 @@ import (
 	"github.com/walwire/walwire/mapping"
 )
 
-// checkTimeout bounds the whole look at the database.
+// checkTimeout bounds the whole look at the database and the keys of tokens.
 const checkTimeout = 30 * time.Second
 
 // checkCmd is `walwire check`.
@@ -25,7 +25,7 @@ type checkCmd struct {
 
 // Help explains the command.
 func (checkCmd) Help() string {
-	return `Reads the configuration, holds it against the database's tables, and looks at all that walwire needs there: wal_level, rights, slots, replica identities, keys, the publication, what retains WAL, and more. It changes nothing. Each finding says what is wrong and, where SQL mends it, that SQL.
+	return `Reads the configuration, holds it against the database's tables, and looks at all that walwire needs there: wal_level, rights, slots, replica identities, keys, the publication, what retains WAL, and more. Where the configuration names a JWKS URL, it fetches the keys of tokens once. It changes nothing. Each finding says what is wrong and, where SQL mends it, that SQL.
 
   walwire check --config walwire.yaml
   walwire check --config walwire.yaml --json | jq '.findings[] | select(.severity == "fatal")'
@@ -47,6 +47,7 @@ func (k *checkCmd) Run(ctx context.Context, c *console) error {
 			report.add(finding{Severity: cdc.SeverityFatal, Code: codeDatabase, Message: strings.Join(distinctLines(err.Error()), " "),
 				Hint: "Is it running, and does database_url lead to it, with the right password?"})
 		}
+		report.jwks(ctx, cfg)
 	}
 	write := report.writeText
 	if k.JSON {
@@ -88,4 +89,24 @@ func (r *report) database(ctx context.Context, cfg *mapping.Config) error {
 		r.add(finding{Severity: f.Severity, Code: f.Code, Subject: f.Subject, Message: f.Message, SQL: f.SQL, Hint: f.Hint})
 	}
 	return nil
+}
+
+// jwks adds what the JWKS URL gives. The server starts without it, so nothing is fatal.
+func (r *report) jwks(ctx context.Context, cfg *mapping.Config) {
+	jwks, err := app.NewJWKS(cfg, nil)
+	if jwks == nil {
+		r.configuration(err)
+		return
+	}
+	subject := "auth.jwks"
+	set, err := jwks.Fetch(ctx)
+	if err != nil {
+		r.add(finding{Severity: cdc.SeverityWarning, Code: codeJWKS, Subject: subject, Message: "the keys of tokens can't be fetched: " + err.Error(),
+			Hint: "The server starts without them and keeps trying; until then their tokens can't be checked."})
+		return
+	}
+	r.add(finding{Severity: cdc.SeverityOK, Code: codeJWKS, Subject: subject, Message: fmt.Sprintf("the URL gives %d usable of %d keys", set.Len(), set.Len()+len(set.Ignored()))})
+	for _, why := range set.Ignored() {
+		r.add(finding{Severity: cdc.SeverityInfo, Code: codeJWKS, Subject: subject, Message: why})
+	}
 }

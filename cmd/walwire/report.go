@@ -15,6 +15,7 @@ import (
 const (
 	codeConfiguration = "configuration"
 	codeDatabase      = "database"
+	codeJWKS          = "jwks"
 )
 
 // finding is one line of a report.

@@ -35,6 +35,7 @@ type App struct {
 	tuning   Tuning
 	registry *prometheus.Registry
 	auth     *auth.Authenticator
+	jwks     *auth.JWKS // nil: no keys are fetched
 	listener net.Listener
 	server   atomic.Pointer[stream.Server]
 	parts    atomic.Pointer[parts]
@@ -60,7 +61,13 @@ func New(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry(), ready: make(chan struct{})}
 	a.starting(errors.New("starting"))
 	var err error
-	if a.auth, err = authenticator(cfg); err != nil {
+	if a.jwks, err = NewJWKS(cfg, log); err != nil {
+		return nil, err
+	}
+	if a.auth, err = authenticator(cfg, a.jwks); err != nil {
+		return nil, err
+	}
+	if err := a.registerJWKS(); err != nil {
 		return nil, err
 	}
 	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
@@ -101,6 +108,9 @@ func (a *App) Run(ctx context.Context) error {
 		return nil
 	})
 	group.Go(func() error { return a.follow(inner) })
+	if a.jwks != nil {
+		group.Go(func() error { return a.jwks.Run(inner) })
+	}
 	group.Go(func() error {
 		<-inner.Done()
 		stop, cancel := context.WithTimeout(context.Background(), drainTime)
@@ -161,7 +171,6 @@ func (a *App) newServer(hub *stream.Hub, consumer *cdc.Consumer) *stream.Server 
 	})
 }
 
-// authenticator makes what checks tokens from the configuration.
 // cursorKey is the configured one, else what the secrets of tokens make; nil where
 // there are none: then cursors do not outlive the process.
 func cursorKey(cfg *mapping.Config) []byte {
@@ -175,26 +184,15 @@ func cursorKey(cfg *mapping.Config) []byte {
 	return secrets
 }
 
-// authenticator builds the token check from the configuration.
-func authenticator(cfg *mapping.Config) (*auth.Authenticator, error) {
-	keys := make([]*auth.Key, len(cfg.Auth.Keys))
-	for i, k := range cfg.Auth.Keys {
-		var err error
-		if k.Algorithm == string(auth.HS256) {
-			keys[i], err = auth.NewSecretKey(k.ID, []byte(k.Secret.Reveal()))
-		} else {
-			keys[i], err = auth.NewPublicKey(k.ID, auth.Algorithm(k.Algorithm), k.PublicKey)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("auth.keys: %w", err)
-		}
-	}
-	ring, err := auth.NewKeyRing(keys...)
+// authenticator builds the token check from the configuration and the fetched keys,
+// which may be nil.
+func authenticator(cfg *mapping.Config, jwks *auth.JWKS) (*auth.Authenticator, error) {
+	keys, err := keySource(cfg, jwks)
 	if err != nil {
-		return nil, fmt.Errorf("auth.keys: %w", err)
+		return nil, err
 	}
 	verifier, err := auth.NewVerifier(auth.VerifierConfig{
-		Issuer: cfg.Auth.Issuer, Audience: cfg.Auth.Audience, Skew: cfg.Auth.ClockSkew, Keys: ring, MaxBytes: int(cfg.Limits.TokenBytes),
+		Issuer: cfg.Auth.Issuer, Audience: cfg.Auth.Audience, Skew: cfg.Auth.ClockSkew, Keys: keys, MaxBytes: int(cfg.Limits.TokenBytes),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("auth: %w", err)

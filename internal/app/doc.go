@@ -4,8 +4,9 @@
 // Run starts the HTTP side first, so that health can be asked for at once, then
 // waits for the database, reads the schema, inspects the database, and follows
 // the WAL. Its goroutines are the HTTP server, the consumer (one, which owns the
-// replication connection) and the hub (one, which starts one a company). The first
-// that ends stops the rest; Run returns when all have ended.
+// replication connection), the hub (one, which starts one a company) and, where the
+// configuration names a JWKS URL, the fetching of keys. The first that ends stops
+// the rest; Run returns when all have ended.
 //
 // The zero value of nothing here is useful: New makes an App from a loaded
 // configuration.
