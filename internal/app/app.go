@@ -36,6 +36,7 @@ type App struct {
 	tuning   Tuning
 	registry *prometheus.Registry
 	auth     *auth.Authenticator
+<<<<<<< HEAD
 	jwks     *auth.JWKS        // nil: no keys are fetched
 	edge     http.Handler      // serveHTTP behind the policy for the public
 	listener net.Listener      // nil: embedded in another program's server
@@ -43,6 +44,10 @@ type App struct {
 	cert     *edge.Certificate // nil: plain HTTP
 	limits   *edge.Connections
 	proxies  edge.Proxies
+=======
+	jwks     *auth.JWKS // nil: no keys are fetched
+	listener net.Listener
+>>>>>>> auth-jwks
 	server   atomic.Pointer[stream.Server]
 	parts    atomic.Pointer[parts]
 	phase    atomic.Pointer[error] // why it does not serve yet
@@ -95,6 +100,15 @@ func Embed(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 	a.starting(errors.New("starting"))
 	var err error
 	if a.jwks, err = NewJWKS(cfg, log); err != nil {
+<<<<<<< HEAD
+=======
+		return nil, err
+	}
+	if a.auth, err = authenticator(cfg, a.jwks); err != nil {
+		return nil, err
+	}
+	if err := a.registerJWKS(); err != nil {
+>>>>>>> auth-jwks
 		return nil, err
 	}
 	if a.auth, err = authenticator(cfg, a.jwks); err != nil {
