@@ -39,13 +39,8 @@ const (
 // Of keyfunc and jwkset only the reading of a key is used, and the Verifier does
 // what keyfunc does for jwt. jwkset's HTTP storage starts its goroutine when it is
 // made, not in Run; takes an empty set for good and drops a whole one for one bad
-<<<<<<< HEAD
-// key; makes HS256 secrets of oct keys; does not bound the answer; and has tokens
-// beyond the limit wait, or fetch without any limit.
-=======
 // key; makes HS256 secrets of oct keys; does not bound the answer; and has each token
 // with an unknown kid fetch for itself, with one time limit for its turn and its fetch.
->>>>>>> auth-jwks
 type JWKS struct {
 	options JWKSOptions
 	fetcher *keySetFetcher

@@ -158,15 +158,15 @@ func (s *session) beUser(ctx context.Context, p *auth.Principal) error {
 // limited is the refusal of a client that is one too many.
 func (s *Server) limited(err error) *refusal {
 	r := refused(errorf(CodeResourceExhausted, "%s", err))
-	var patient interface{ RetryAfter() time.Duration }
+	var patient interface{ After() time.Duration }
 	if errors.As(err, &patient) {
-		r.after = patient.RetryAfter()
+		r.after = patient.After()
 	}
 	return r
 }
 
 // Limiter bounds who connects, and how many. Its errors name the limit, and may say
-// when to try again (RetryAfter() time.Duration).
+// when to try again (After() time.Duration).
 type Limiter interface {
 	// Attempt counts a request from an address.
 	Attempt(r *http.Request) error

@@ -303,7 +303,7 @@ func TestStats(t *testing.T) {
 	if status, answer := call(t, "GET", s.URL()+"/v1/stats", staffToken(s, "ann", "staff"), ""); status != 403 {
 		t.Errorf("staff: HTTP %d %v", status, answer)
 	}
-	if status, answer := call(t, "POST", "ADMIN"+"/admin/v1/disconnect", "", `{"company":"`+companyB+`","reason":"maintenance"}`); status != 200 || answer["disconnected"] != 1.0 {
+	if status, answer := call(t, "POST", s.App.AdminURL()+"/admin/v1/disconnect", "", `{"company":"`+companyB+`","reason":"maintenance"}`); status != 200 || answer["disconnected"] != 1.0 {
 		t.Errorf("HTTP %d %v", status, answer)
 	}
 	if code, frames := b.ReadClose(); code != 4004 || len(frames) != 1 || frames[0].Message != "maintenance" {

@@ -61,8 +61,6 @@ type ServerOptions struct {
 	DataFrameBytes int           // about where data frames are cut; 256 KiB
 	Subscriptions  int           // of one connection; 100
 	Filter         predicate.Limits
-	// Origins are the web origins that may connect beside the server's own; "*" is any.
-	Origins []string
 	// Ready says why the server can't serve now, nil when it can.
 	Ready func() error
 	Log   *slog.Logger
@@ -233,6 +231,11 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	err := s.hub.readiness()
+	s.mu.Lock()
+	if s.stopping {
+		err = errors.New("the server stops")
+	}
+	s.mu.Unlock()
 	if err == nil && s.options.Ready != nil {
 		err = s.options.Ready()
 	}

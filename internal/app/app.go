@@ -22,12 +22,8 @@ import (
 	"github.com/walwire/walwire/stream"
 )
 
-const (
-	// feedBytes bounds what was read from the WAL and not yet routed, in octets.
-	feedBytes = 8 << 20
-	// drainTime bounds the end of the connections at a stop.
-	drainTime = 10 * time.Second
-)
+// feedBytes bounds what was read from the WAL and not yet routed, in octets.
+const feedBytes = 8 << 20
 
 // App is one server.
 type App struct {
@@ -36,7 +32,6 @@ type App struct {
 	tuning   Tuning
 	registry *prometheus.Registry
 	auth     *auth.Authenticator
-<<<<<<< HEAD
 	jwks     *auth.JWKS        // nil: no keys are fetched
 	edge     http.Handler      // serveHTTP behind the policy for the public
 	listener net.Listener      // nil: embedded in another program's server
@@ -44,10 +39,6 @@ type App struct {
 	cert     *edge.Certificate // nil: plain HTTP
 	limits   *edge.Connections
 	proxies  edge.Proxies
-=======
-	jwks     *auth.JWKS // nil: no keys are fetched
-	listener net.Listener
->>>>>>> auth-jwks
 	server   atomic.Pointer[stream.Server]
 	parts    atomic.Pointer[parts]
 	phase    atomic.Pointer[error] // why it does not serve yet
@@ -100,15 +91,6 @@ func Embed(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 	a.starting(errors.New("starting"))
 	var err error
 	if a.jwks, err = NewJWKS(cfg, log); err != nil {
-<<<<<<< HEAD
-=======
-		return nil, err
-	}
-	if a.auth, err = authenticator(cfg, a.jwks); err != nil {
-		return nil, err
-	}
-	if err := a.registerJWKS(); err != nil {
->>>>>>> auth-jwks
 		return nil, err
 	}
 	if a.auth, err = authenticator(cfg, a.jwks); err != nil {
@@ -194,7 +176,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	group.Go(func() error {
 		<-inner.Done()
-		stop, cancel := context.WithTimeout(context.Background(), drainTime)
+		stop, cancel := context.WithTimeout(context.Background(), a.cfg.Drain.Time)
 		defer cancel()
 		if s := a.server.Load(); s != nil {
 			_ = s.Drain(stop) // what is left then has been cut off
@@ -266,20 +248,24 @@ func (a *App) notYet() error {
 func (a *App) newServer(hub *stream.Hub, consumer *cdc.Consumer) *stream.Server {
 	l := a.cfg.Limits
 	return stream.NewServer(hub, stream.ServerOptions{
-		Authenticator:  a.auth,
-		AuthDeadline:   l.AuthDeadline,
-		WaitTimeout:    l.WaitTimeout,
-		FrameBytes:     int64(l.FrameBytes),
-		DataFrameBytes: a.tuning.DataFrameBytes,
-		WriteTimeout:   a.tuning.WriteTimeout,
-		PingInterval:   a.tuning.PingInterval,
-		ResumePatience: a.tuning.ResumePatience,
-		Subscriptions:  l.Subscriptions,
-		Filter:         predicate.Limits{Depth: l.FilterDepth, Nodes: l.FilterNodes, Values: l.FilterValues},
-		Origins:        a.cfg.Origins,
-		Log:            a.log,
-		Operators:      a.cfg.User.Operators,
-		StatsRoles:     a.cfg.Stats.Roles, BranchAttribute: a.cfg.Stats.Branch,
+		Authenticator:   a.auth,
+		AuthDeadline:    l.AuthDeadline,
+		WaitTimeout:     l.WaitTimeout,
+		FrameBytes:      int64(l.FrameBytes),
+		DataFrameBytes:  a.tuning.DataFrameBytes,
+		WriteTimeout:    a.tuning.WriteTimeout,
+		PingInterval:    a.tuning.PingInterval,
+		ResumePatience:  a.tuning.ResumePatience,
+		Subscriptions:   l.Subscriptions,
+		Filter:          predicate.Limits{Depth: l.FilterDepth, Nodes: l.FilterNodes, Values: l.FilterValues},
+		Limiter:         limiter{a.limits, a.proxies},
+		ClientAddress:   func(r *http.Request) string { return a.proxies.Client(r).String() },
+		FramesPerSecond: float64(l.FramesPerSecond), FramesBurst: l.FramesBurst,
+		Tickets:    l.TicketsPerUser,
+		Spread:     a.cfg.Drain.Spread,
+		Log:        a.log,
+		Operators:  a.cfg.User.Operators,
+		StatsRoles: a.cfg.Stats.Roles, BranchAttribute: a.cfg.Stats.Branch,
 		Behind: func() int64 {
 			if h := a.health.Load(); h != nil {
 				return int64(a.lag(h))

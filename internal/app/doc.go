@@ -3,7 +3,6 @@
 //
 // Run starts the HTTP side first, so that health can be asked for at once, then
 // waits for the database, reads the schema, inspects the database, and follows
-<<<<<<< HEAD
 // the WAL. Its goroutines are the HTTP servers (the public one behind package edge's
 // policy, and the operators'), the consumer (one, which owns the replication connection),
 // the hub (one, which starts one a company) and, where the configuration names a JWKS URL,
@@ -11,12 +10,6 @@
 // ended. The operators' server ends last.
 //
 // Embed makes an App without listeners, for a program that serves Handler itself.
-=======
-// the WAL. Its goroutines are the HTTP server, the consumer (one, which owns the
-// replication connection), the hub (one, which starts one a company) and, where the
-// configuration names a JWKS URL, the fetching of keys. The first that ends stops
-// the rest; Run returns when all have ended.
->>>>>>> auth-jwks
 //
 // The zero value of nothing here is useful: New makes an App from a loaded
 // configuration.

@@ -27,3 +27,6 @@ type Refusal struct {
 func (r *Refusal) Error() string {
 	return fmt.Sprintf("%s (%s is %d): try again in %s", r.what, r.Limit, r.Value, r.RetryAfter)
 }
+
+// After gives RetryAfter.
+func (r *Refusal) After() time.Duration { return r.RetryAfter }
