@@ -24,17 +24,17 @@ func (l limiter) Open(r *http.Request) (release func(), err error) {
 
 // Hold implements stream.Limiter.
 func (l limiter) Hold(company, user string) (release func(), err error) {
-	free, err := l.connections.User(company, user)
+	leaveUser, err := l.connections.User(company, user)
 	if err != nil {
 		return nil, err
 	}
-	release, err = l.connections.Company(company)
+	leaveCompany, err := l.connections.Company(company)
 	if err != nil {
-		free()
+		leaveUser()
 		return nil, err
 	}
 	return func() {
-		release()
-		free()
+		leaveCompany()
+		leaveUser()
 	}, nil
 }
