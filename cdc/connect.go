@@ -3,14 +3,18 @@ package cdc
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/walwire/walwire/cdc/pgvalue"
 )
@@ -23,17 +27,32 @@ const ApplicationName = "walwire"
 // call for every few rows.
 const readBuffer = 256 << 10
 
-func connectConfig(url string) (*pgconn.Config, error) {
-	cfg, err := pgconn.ParseConfig(url)
+// login is how PostgreSQL is reached. It is read anew for each connection: the files
+// that the URL names (sslrootcert, sslcert, sslkey, passfile) and the password's may
+// change while walwire runs.
+type login struct {
+	url string
+	// passwordFile holds the password, in place of one in the URL; "" is none.
+	passwordFile string
+}
+
+// loginError is a URL that can't be read, or a file that it needs.
+type loginError struct{ error }
+
+func (e *loginError) Unwrap() error { return e.error }
+
+// config reads the login.
+func (l login) config() (*pgxpool.Config, error) {
+	pool, err := pgxpool.ParseConfig(l.url)
 	if err != nil {
-		return nil, errFatal{fmt.Errorf("parse database_url: %w", err)}
+		return nil, &loginError{fmt.Errorf("parse database_url: %w", err)}
+	}
+	cfg := &pool.ConnConfig.Config
+	if err := l.readPassword(cfg); err != nil {
+		return nil, err
 	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = 10 * time.Second
-	}
-	cfg.RuntimeParams["application_name"] = ApplicationName
-	for _, s := range pgvalue.Settings() {
-		cfg.RuntimeParams[s.Name] = s.Value
 	}
 	// Of several hosts the primary counts: a pool would keep what it has to a standby.
 	for _, other := range cfg.Fallbacks { // of one host there is one without TLS
@@ -41,17 +60,58 @@ func connectConfig(url string) (*pgconn.Config, error) {
 			cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 		}
 	}
-	// Row-level security would silently cut a snapshot, while the stream carries
-	// every row: off means that such a SELECT is refused.
-	cfg.RuntimeParams["row_security"] = "off"
-	return cfg, nil
+	return pool, nil
 }
 
-func connectReplication(ctx context.Context, url string) (*pgconn.PgConn, error) {
-	cfg, err := connectConfig(url)
+func (l login) readPassword(cfg *pgconn.Config) error {
+	if l.passwordFile == "" {
+		return nil
+	}
+	text, err := os.ReadFile(l.passwordFile)
+	if err != nil {
+		return &loginError{fmt.Errorf("read database_password_file: %w", err)}
+	}
+	if cfg.Password = strings.TrimRight(string(text), "\r\n"); cfg.Password == "" {
+		return &loginError{fmt.Errorf("read database_password_file: %s is empty: put the password there", l.passwordFile)}
+	}
+	return nil
+}
+
+// session is config for walwire's own sessions, whose settings are fixed.
+func (l login) session() (*pgxpool.Config, error) {
+	pool, err := l.config()
 	if err != nil {
 		return nil, err
 	}
+	params := pool.ConnConfig.RuntimeParams
+	params["application_name"] = ApplicationName
+	for _, s := range pgvalue.Settings() {
+		params[s.Name] = s.Value
+	}
+	// Row-level security would silently cut a snapshot, while the stream carries
+	// every row: off means that such a SELECT is refused.
+	params["row_security"] = "off"
+	return pool, nil
+}
+
+// Connect opens a connection as walwire does, without its settings: for commands that
+// look at the database. passwordFile holds the password in place of one in the URL;
+// "" is none.
+func Connect(ctx context.Context, url, passwordFile string) (*pgx.Conn, error) {
+	cfg, err := login{url, passwordFile}.config()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg.ConnConfig)
+	return conn, explainTLS(err)
+}
+
+func connectReplication(ctx context.Context, l login) (*pgconn.PgConn, error) {
+	pool, err := l.session()
+	if err != nil {
+		return nil, err
+	}
+	cfg := &pool.ConnConfig.Config
 	cfg.RuntimeParams["replication"] = "database"
 	// Since PostgreSQL 18, that the publication is missing comes as a warning:
 	// see skippedPublication.
@@ -62,19 +122,36 @@ func connectReplication(ctx context.Context, url string) (*pgconn.PgConn, error)
 	return pgconn.ConnectConfig(ctx, cfg)
 }
 
-func connectSQL(ctx context.Context, url string) (*pgconn.PgConn, error) {
-	cfg, err := connectConfig(url)
+func connectSQL(ctx context.Context, l login) (*pgconn.PgConn, error) {
+	cfg, err := l.session()
 	if err != nil {
 		return nil, err
 	}
-	return pgconn.ConnectConfig(ctx, cfg)
+	return pgconn.ConnectConfig(ctx, &cfg.ConnConfig.Config)
+}
+
+// explainTLS says what to do about a server that is not the one that database_url
+// asks for. nil stays nil.
+func explainTLS(err error) error {
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &authority):
+		return fmt.Errorf("the database's certificate is not signed by an authority that database_url trusts: let sslrootcert name the file of the one that signed it: %w", err)
+	case errors.As(err, &host):
+		return fmt.Errorf("the database's certificate is for other names than database_url's host: connect by a name that it carries, or have it made for this one: %w", err)
+	case errors.As(err, &invalid):
+		return fmt.Errorf("the database's certificate is not valid: %w", err)
+	}
+	return err
 }
 
 // explainConnect turns a refused replication connection into what to do.
 func explainConnect(err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
-		return fmt.Errorf("connect for replication: %w", err)
+		return fmt.Errorf("connect for replication: %w", explainTLS(err))
 	}
 	switch {
 	case pg.Code == "42501" || strings.Contains(pg.Message, "must be superuser or replication role"):

@@ -16,8 +16,11 @@ import (
 type ConsumerOptions struct {
 	// DatabaseURL connects as a role with LOGIN and REPLICATION.
 	DatabaseURL string
-	Slot        string
-	Publication string
+	// PasswordFile holds the password in place of one in DatabaseURL, and is read at
+	// each connect; "" is none.
+	PasswordFile string
+	Slot         string
+	Publication  string
 	// MaxTransactionBytes bounds one transaction in memory; past it the
 	// transaction is delivered as Oversize. Zero means 64 MiB.
 	MaxTransactionBytes int
@@ -33,6 +36,8 @@ type ConsumerOptions struct {
 	FailoverSlot bool
 	Log          *slog.Logger
 }
+
+func (o ConsumerOptions) login() login { return login{o.DatabaseURL, o.PasswordFile} }
 
 // Status is what a Consumer says of itself, for readiness and metrics.
 type Status struct {
@@ -163,8 +168,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 // follow connects, starts replication at the last handled position and reads
 // until something breaks.
 func (c *Consumer) follow(ctx context.Context) error {
-	conn, err := connectReplication(ctx, c.opts.DatabaseURL)
-	if err != nil {
+	conn, err := connectReplication(ctx, c.opts.login())
+	var unread *loginError
+	switch {
+	case errors.As(err, &unread) && c.handled == 0:
+		return errFatal{err}
+	case err != nil: // a login that was read once has a file that is just being replaced
 		return explainConnect(err)
 	}
 	defer closeConn(conn)

@@ -18,6 +18,8 @@ type InspectOptions struct {
 	// DatabaseURL, where set, is tried for a replication connection. It should
 	// be the one that walwire will use.
 	DatabaseURL string
+	// PasswordFile holds the password in place of one in DatabaseURL; "" is none.
+	PasswordFile string
 	// Manage says that walwire sets publication and replica identity itself, at
 	// start: where they are not as they should be, that is then no more than
 	// information.

@@ -51,7 +51,7 @@ func (in *inspection) replicationConnection(ctx context.Context) ([]Finding, err
 	if in.opts.DatabaseURL == "" {
 		return nil, nil
 	}
-	conn, err := connectReplication(ctx, in.opts.DatabaseURL)
+	conn, err := connectReplication(ctx, login{in.opts.DatabaseURL, in.opts.PasswordFile})
 	if err == nil {
 		defer closeConn(conn)
 		_, err = pglogrepl.IdentifySystem(ctx, conn)

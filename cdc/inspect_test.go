@@ -316,7 +316,7 @@ func TestInspectSlotElsewhere(t *testing.T) {
 	if got := problems(findings); !slices.Equal(got, []string{CodeSuperuser, CodeSlot}) {
 		t.Fatalf("found:\n%s", describe(findings))
 	}
-	repl, err := connectReplication(t.Context(), b.url)
+	repl, err := connectReplication(t.Context(), login{url: b.url})
 	if err != nil {
 		t.Fatal(err)
 	}

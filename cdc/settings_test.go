@@ -29,7 +29,7 @@ func TestSettingsWin(t *testing.T) {
 		b.exec(t, "ALTER ROLE "+b.role+" IN DATABASE "+database+" SET "+set)
 	}
 	s := newTestSnapshotter(t, b, SnapshotterOptions{})
-	replication, err := connectReplication(t.Context(), b.opts.DatabaseURL)
+	replication, err := connectReplication(t.Context(), b.opts.login())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -221,7 +221,7 @@ func (c *Consumer) start(ctx context.Context, conn *pgconn.PgConn) (*replication
 	if err != nil {
 		return nil, fmt.Errorf("start replication: %w", explainSlot(err))
 	}
-	side, err := connectSQL(ctx, c.opts.DatabaseURL)
+	side, err := connectSQL(ctx, c.opts.login())
 	if err != nil {
 		return nil, fmt.Errorf("check the slot after start: %w", err)
 	}

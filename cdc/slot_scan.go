@@ -100,7 +100,7 @@ const releaseTime = 5 * time.Second
 func awaitRelease(ctx context.Context, opts ConsumerOptions) {
 	ctx, cancel := context.WithTimeout(ctx, releaseTime)
 	defer cancel()
-	conn, err := connectSQL(ctx, opts.DatabaseURL)
+	conn, err := connectSQL(ctx, opts.login())
 	if err != nil {
 		return // whoever goes on finds the same
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -14,6 +15,9 @@ import (
 // SnapshotterOptions bounds what snapshots may take from the database.
 type SnapshotterOptions struct {
 	DatabaseURL string
+	// PasswordFile holds the password in place of one in DatabaseURL, and is read at
+	// each connect; "" is none.
+	PasswordFile string
 	// Connections is how many snapshots run at once, beside urgentConnections for
 	// what must not wait behind them. Zero means 4.
 	Connections int
@@ -75,19 +79,10 @@ func NewSnapshotter(ctx context.Context, opts SnapshotterOptions) (*Snapshotter,
 	if opts.Margin == 0 {
 		opts.Margin = 10 * time.Second
 	}
-	conn, err := connectConfig(opts.DatabaseURL)
+	cfg, err := opts.pool()
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := pgxpool.ParseConfig(opts.DatabaseURL)
-	if err != nil {
-		return nil, fmt.Errorf("parse database_url: %w", err)
-	}
-	cfg.ConnConfig.Config.RuntimeParams = conn.RuntimeParams
-	cfg.ConnConfig.Config.ConnectTimeout = conn.ConnectTimeout
-	cfg.ConnConfig.Config.ValidateConnect = conn.ValidateConnect
-	cfg.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(opts.StatementTimeout.Milliseconds())
-	cfg.ConnConfig.RuntimeParams["lock_timeout"] = fmt.Sprint(opts.LockTimeout.Milliseconds())
 	s := &Snapshotter{opts: opts}
 	for _, p := range []struct {
 		pool        **pgxpool.Pool
@@ -101,6 +96,34 @@ func NewSnapshotter(ctx context.Context, opts SnapshotterOptions) (*Snapshotter,
 	}
 	return s, nil
 }
+
+// pool is what connections are made from, each by what the files that it needs hold then.
+func (o SnapshotterOptions) pool() (*pgxpool.Config, error) {
+	read := func() (*pgxpool.Config, error) {
+		cfg, err := login{o.DatabaseURL, o.PasswordFile}.session()
+		if err != nil {
+			return nil, err
+		}
+		cfg.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(o.StatementTimeout.Milliseconds())
+		cfg.ConnConfig.RuntimeParams["lock_timeout"] = fmt.Sprint(o.LockTimeout.Milliseconds())
+		return cfg, nil
+	}
+	cfg, err := read()
+	if err != nil {
+		return nil, err
+	}
+	cfg.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		now, err := read()
+		if err == nil {
+			c.Config = now.ConnConfig.Config
+		}
+		return err
+	}
+	return cfg, nil
+}
+
+// Ping makes a connection where there is none, and says what to do where that fails.
+func (s *Snapshotter) Ping(ctx context.Context) error { return explainTLS(s.urgent.Ping(ctx)) }
 
 // Pool gives the connections to whoever reads the catalogue.
 func (s *Snapshotter) Pool() *pgxpool.Pool { return s.urgent }

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/walwire/walwire/cdc"
 	"github.com/walwire/walwire/internal/app"
 	"github.com/walwire/walwire/mapping"
@@ -67,7 +65,7 @@ func (r *report) database(ctx context.Context, cfg *mapping.Config) error {
 	if cfg.DatabaseURL.IsZero() {
 		return errNoDatabase
 	}
-	conn, err := pgx.Connect(ctx, cfg.DatabaseURL.Reveal())
+	conn, err := cdc.Connect(ctx, cfg.DatabaseURL.Reveal(), cfg.DatabasePasswordFile)
 	if err != nil {
 		return fmt.Errorf("the database can't be reached: %w", err)
 	}

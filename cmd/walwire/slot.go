@@ -40,7 +40,7 @@ func (f slotFlags) open(ctx context.Context) (*openSlot, error) {
 		return nil, errNoDatabase
 	}
 	s := &openSlot{cfg: cfg}
-	if s.conn, err = pgx.Connect(ctx, cfg.DatabaseURL.Reveal()); err != nil {
+	if s.conn, err = cdc.Connect(ctx, cfg.DatabaseURL.Reveal(), cfg.DatabasePasswordFile); err != nil {
 		return nil, fmt.Errorf("the database can't be reached: %w", err)
 	}
 	if s.health, err = cdc.ReadSlotHealth(ctx, s.conn, cfg.Slot); err != nil {

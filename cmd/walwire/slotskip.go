@@ -82,7 +82,7 @@ func (k *slotSkipCmd) find(ctx context.Context, out io.Writer, s *openSlot) (cdc
 		return to, err
 	}
 	failure, err := cdc.ScanSlot(ctx, cdc.ConsumerOptions{
-		DatabaseURL: s.cfg.DatabaseURL.Reveal(), Slot: s.cfg.Slot, Publication: s.cfg.Publication,
+		DatabaseURL: s.cfg.DatabaseURL.Reveal(), PasswordFile: s.cfg.DatabasePasswordFile, Slot: s.cfg.Slot, Publication: s.cfg.Publication,
 	}, from, end)
 	switch {
 	case err != nil:

@@ -129,6 +129,15 @@ func (a *App) Handler() http.Handler { return a.edge }
 
 func (a *App) starting(why error) { a.phase.Store(&why) }
 
+// AdminHandler is what operators see, for a program that serves it itself. It asks for
+// the configured token, and without one for nothing.
+func (a *App) AdminHandler() http.Handler {
+	if a.cfg.Admin.Token.IsZero() {
+		return a.adminHandler()
+	}
+	return a.adminGuard(a.adminHandler())
+}
+
 // URL is where the server listens, as http://host:port with the base path, or https;
 // "" where it does not listen itself.
 func (a *App) URL() string {

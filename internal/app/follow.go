@@ -42,6 +42,7 @@ func (a *App) follow(ctx context.Context) error {
 func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error {
 	snapshotter, err := cdc.NewSnapshotter(ctx, cdc.SnapshotterOptions{
 		DatabaseURL:      a.cfg.DatabaseURL.Reveal(),
+		PasswordFile:     a.cfg.DatabasePasswordFile,
 		Connections:      a.cfg.Limits.SnapshotConnections,
 		StatementTimeout: a.cfg.Limits.SnapshotTimeout,
 		Margin:           a.tuning.QueryMargin,
@@ -55,7 +56,7 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 	}
 	feed := cdc.NewFeed(feedBytes)
 	consumer := cdc.NewConsumer(cdc.ConsumerOptions{
-		DatabaseURL: a.cfg.DatabaseURL.Reveal(), Slot: a.cfg.Slot, Publication: a.cfg.Publication, Log: a.log,
+		DatabaseURL: a.cfg.DatabaseURL.Reveal(), PasswordFile: a.cfg.DatabasePasswordFile, Slot: a.cfg.Slot, Publication: a.cfg.Publication, Log: a.log,
 		MaxTransactionBytes: a.tuning.MaxTransactionBytes,
 		MinSilence:          a.tuning.Silence,
 		RecreateLostSlot:    a.cfg.OnSlotLoss == mapping.SlotLossRecreate,

@@ -37,7 +37,7 @@ func (a *App) prepare(ctx context.Context, s *cdc.Snapshotter) error {
 }
 
 func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter) error {
-	if err := s.Pool().Ping(ctx); err != nil {
+	if err := s.Ping(ctx); err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
 	if a.cfg.Manage {
@@ -147,6 +147,7 @@ func Inspect(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) ([]
 		Publication:      cfg.Publication,
 		Slot:             cfg.Slot,
 		DatabaseURL:      cfg.DatabaseURL.Reveal(),
+		PasswordFile:     cfg.DatabasePasswordFile,
 		Manage:           cfg.Manage,
 		RecreateLostSlot: cfg.OnSlotLoss == mapping.SlotLossRecreate,
 		FailoverSlot:     cfg.SlotFailover,
