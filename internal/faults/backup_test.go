@@ -71,11 +71,11 @@ func TestRestoredBackup(t *testing.T) {
 			last := s.LSN() // of most companies; their cursors go on
 			cursors := make(map[*member]string)
 			for _, m := range f.members {
-				cursors[m] = m.cursor
+				cursors[m] = m.cursors[0]
 			}
 			fill(s)
 			if c.drop {
-				f.all("a client to be told where it is", func(m *member) bool { return m.cursor != cursors[m] })
+				f.all("a client to be told where it is", func(m *member) bool { return m.cursors[0] != cursors[m] })
 			}
 			s.Exec(`UPDATE items SET note = 'nor did this' WHERE id % 400 = 3`) // of one company
 			f.mustEqual(s)

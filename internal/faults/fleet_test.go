@@ -52,7 +52,7 @@ type member struct {
 	mu       sync.Mutex // protects following
 	conn     *websocket.Conn
 	queries  []*apptest.Query
-	cursor   string
+	cursors  []string       // of each query
 	rows     int            // received, removals and those of snapshots included
 	closes   map[int]int    // how connections ended: close codes, -1 without
 	errors   map[string]int // error frames, by code
@@ -66,7 +66,7 @@ type member struct {
 func (f *fleet) join(company int, token string, lives ...live) *member {
 	m := &member{fleet: f, company: company, token: token, lives: lives, closes: make(map[int]int), errors: make(map[string]int)}
 	for range lives {
-		m.queries = append(m.queries, nil)
+		m.queries, m.cursors = append(m.queries, nil), append(m.cursors, "")
 	}
 	f.members = append(f.members, m)
 	f.group.Go(m.run)
@@ -125,7 +125,7 @@ func (m *member) begin(ctx context.Context, conn *websocket.Conn, replica *appte
 		id := i + 1
 		if q := m.queries[i]; q != nil && q.Loaded && q.Err == nil {
 			replica.Resume(id, q)
-			m.send(ctx, `{"type":"subscribe","id":%d,"query":%s,"resume":{"cursor":%q,"token":%q}}`, id, l.query, m.cursor, q.Token)
+			m.send(ctx, `{"type":"subscribe","id":%d,"query":%s,"resume":{"cursor":%q,"token":%q}}`, id, l.query, m.cursors[i], q.Token)
 			continue
 		}
 		m.queries[i] = replica.Open(id)
@@ -162,7 +162,11 @@ func (m *member) receive(ctx context.Context, replica *apptest.Replica, message 
 	case "welcome":
 		m.welcomes++
 	case "data":
-		m.cursor = replica.Cursor
+		for i, q := range m.queries {
+			if q.Loaded && !q.Waiting { // else it is still where it was on the connection before
+				m.cursors[i] = replica.Cursor
+			}
+		}
 		for _, u := range f.Subscriptions {
 			m.rows += len(u.Added) + len(u.Modified) + len(u.Removed)
 			if u.Snapshot != nil {
