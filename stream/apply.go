@@ -289,7 +289,7 @@ func (c *company) showIn(tb *table, key string, held *heldRow) error {
 	tb.rows[key] = held // taken out where one view let go before another took it
 	for i := range c.scratch.codes {
 		if code := &c.scratch.codes[i]; held.needs(code.mask) {
-			held.put(code.mask, code.encoding)
+			c.count(held.put(code.mask, code.encoding))
 		}
 	}
 	return nil

@@ -42,7 +42,7 @@ var malformed = map[string]badFrame{
 	"upper-case type": {`{"type":"PING"}`, 0, "invalid-argument", "PING"},
 	"type a number":   {`{"type":7}`, 0, "invalid-argument", "type"},
 	"unknown member":  {`{"type":"ping","colour":"red"}`, 0, "invalid-argument", "colour"},
-	"second auth":     {`{"type":"auth","token":"x"}`, 0, "invalid-argument", "already"},
+	"second auth":     {`{"type":"auth","token":"x"}`, 0, "unauthenticated", "not a signed JSON Web Token"},
 	"id a string":     {`{"type":"subscribe","id":"5","query":{"table":"appointments"}}`, 0, "invalid-argument", "id"},
 	"id negative":     {`{"type":"subscribe","id":-5,"query":{"table":"appointments"}}`, 0, "invalid-argument", "id"},
 	"id broken":       {`{"type":"subscribe","id":1.5,"query":{"table":"appointments"}}`, 0, "invalid-argument", "id"},

@@ -46,7 +46,9 @@ type company struct {
 	windows     []*view // touched by the commit being applied
 	dirty       []*view // with ops that are not published yet
 	publishedAt time.Time
-	ops         int // in dirty
+	rowBytes    int64     // octets of rows held
+	shedAt      time.Time // when it last ended a live query for want of memory
+	ops         int       // in dirty
 	touched     map[*session]struct{}
 	scratch     scratch
 
@@ -158,6 +160,7 @@ func (c *company) run() {
 		}
 		if due := c.due(); due <= 0 {
 			c.publish()
+			c.shed()
 		} else if len(c.dirty) > 0 {
 			timer.Reset(due)
 		}
@@ -199,9 +202,7 @@ func (c *company) publish() {
 	var others []*session // whose users are others now
 	c.mu.Lock()
 	for _, v := range c.dirty {
-		for _, e := range v.fresh {
-			v.chain.append(e, c.hub.ChainBytes)
-		}
+		c.appendLocked(v)
 		for sub := range v.subscribers {
 			s := sub.session
 			c.touched[s] = struct{}{}

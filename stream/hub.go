@@ -34,9 +34,10 @@ type Options struct {
 	// Connections is the Snapshotter's: one company takes at most all but one.
 	// Zero means 4.
 	Connections  int
-	ChainBytes   int // log of one view; zero means 1 MiB
-	InboxBytes   int // unprocessed changes of one company; zero means 64 MiB
-	RowsPerQuery int // rows one live query may hold; zero means 100,000
+	ChainBytes   int   // log of one view; zero means 1 MiB
+	InboxBytes   int   // unprocessed changes of one company; zero means 64 MiB
+	RowsPerQuery int   // rows one live query may hold; zero means 100,000
+	Memory       int64 // of all live queries and logs, in octets, see memory; zero: no bound
 	// VisibilityInterval is how often is asked which commits all new snapshots
 	// will see. Zero means 250 ms.
 	VisibilityInterval time.Duration
@@ -91,6 +92,7 @@ type Hub struct {
 	touched     []*company                   // by the transaction being routed
 	current     *cdc.Transaction             // being routed, nil between
 
+	memory   memory
 	sealer   *sealer
 	epoch    atomic.Pointer[string] // names the history that positions belong to
 	after    uint64                 // snapshots must have left transaction ids up to here behind
@@ -155,6 +157,7 @@ func NewHub(o Options) (*Hub, error) {
 	}
 	return &Hub{
 		Options:   o,
+		memory:    memory{most: o.Memory},
 		sealer:    sealer,
 		ring:      ring{scopes: make(map[string]*scope)},
 		markedAt:  time.Now(),

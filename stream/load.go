@@ -261,7 +261,7 @@ func (c *company) settleLoaded(v *view, l *loading, rows map[string]loadedRow) {
 	for key, e := range rows {
 		r := v.table.hold(key)
 		if _, shared := r.code(v.mask); !shared {
-			r.put(v.mask, e.encoding)
+			c.count(r.put(v.mask, e.encoding))
 		}
 		v.show(r, e.place)
 	}

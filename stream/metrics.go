@@ -8,6 +8,7 @@ type Metrics struct {
 	Transactions, Changes, NullCompany prometheus.Counter
 	Snapshots, Rereads, Resets         prometheus.Counter
 	Resumes, Refills, Gaps             prometheus.Counter
+	RowBytes, ChainBytes               prometheus.Gauge
 	LogBytes, LogTransactions          prometheus.Gauge
 	Overflows, Mismatches              prometheus.Counter
 	FramesOut, BytesOut                prometheus.Counter
@@ -28,7 +29,7 @@ func NewMetrics() *Metrics {
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "walwire_" + name, Help: help})
 	}
-	return &Metrics{
+	m := &Metrics{
 		Transactions:    counter("transactions_total", "Transactions read from the WAL."),
 		Changes:         counter("changes_total", "Row changes read from the WAL."),
 		NullCompany:     counter("null_company_total", "Changes whose new row has no company: visible to nobody."),
@@ -38,6 +39,8 @@ func NewMetrics() *Metrics {
 		Resumes:         counter("resumes_total", "Subscriptions that went on where their client had been, without a snapshot."),
 		Refills:         counter("refills_total", "Windows read again because too few rows were left."),
 		Gaps:            counter("gaps_total", "Points of the stream before which commits may be missing."),
+		RowBytes:        gauge("row_bytes", "Octets of rows that live queries hold, about."),
+		ChainBytes:      gauge("chain_bytes", "Octets of recent frames of live queries, from which slow clients catch up."),
 		LogBytes:        gauge("log_bytes", "Octets of recent changes kept for clients that resume."),
 		LogTransactions: gauge("log_transactions", "Recent transactions kept for clients that resume."),
 		Overflows:       counter("inbox_overflows_total", "Companies read again because they could not keep up."),
@@ -64,13 +67,17 @@ func NewMetrics() *Metrics {
 			Name: "walwire_errors_total", Help: "Errors told to clients, by code.",
 		}, []string{"code"}),
 	}
+	for _, via := range []string{viaWebSocket, viaSSE, viaPoll} {
+		m.Connections.WithLabelValues(via) // shown from the start
+	}
+	return m
 }
 
 // Register adds the metrics to a registry.
 func (m *Metrics) Register(r prometheus.Registerer) error {
 	for _, c := range []prometheus.Collector{
 		m.Transactions, m.Changes, m.NullCompany, m.Snapshots, m.Rereads, m.Resets, m.Resumes, m.Refills, m.Gaps,
-		m.LogBytes, m.LogTransactions, m.Overflows, m.Mismatches,
+		m.RowBytes, m.ChainBytes, m.LogBytes, m.LogTransactions, m.Overflows, m.Mismatches,
 		m.RightsChanged, m.Throttled, m.Merges, m.Closes, m.Latency, m.FramesOut, m.BytesOut, m.Connections, m.Companies, m.Views, m.Quarantined, m.Errors,
 	} {
 		if err := r.Register(c); err != nil {

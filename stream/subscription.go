@@ -74,6 +74,12 @@ func (c *company) subscribe(sub *subscription) {
 	}
 	v := c.viewOf(sub.query)
 	fresh := len(v.subscribers) == 0
+	if fresh && sub.resume == nil && sub.watch == nil && c.hub.memory.over(100) {
+		c.closeView(v)
+		sub.read()
+		sub.fail(errMemory())
+		return
+	}
 	v.subscribers[sub] = struct{}{}
 	c.mu.Lock()
 	sub.view = v
@@ -332,6 +338,8 @@ func (c *company) closeView(v *view) {
 	t.index.remove(v)
 	delete(t.views, v.id)
 	c.hub.Metrics.Views.Dec()
+	c.hub.memory.chains.Add(-int64(v.chain.bytes))
+	v.chain.bytes = 0
 	if len(t.views) == 0 {
 		delete(c.tables, t.shape)
 	}

@@ -89,15 +89,17 @@ func (r *heldRow) code(m *mask) (encoding, bool) {
 	return encoding{}, false
 }
 
-// put sets the encoding under m.
-func (r *heldRow) put(m *mask, e encoding) {
+// put sets the encoding under m and gives by how many octets the row has grown.
+func (r *heldRow) put(m *mask, e encoding) (grown int) {
 	for i := range r.codes {
 		if r.codes[i].mask == m {
+			grown = e.size() - r.codes[i].size()
 			r.codes[i].encoding = e
-			return
+			return grown
 		}
 	}
 	r.codes = append(r.codes, code{mask: m, encoding: e})
+	return e.size()
 }
 
 // needs reports whether a view that holds the row shows it under m.
@@ -110,20 +112,23 @@ func (r *heldRow) needs(m *mask) bool {
 	return false
 }
 
-// drop forgets encodings that no remaining view needs.
-func (r *heldRow) drop(m *mask) {
+// drop forgets the encoding where no remaining view needs it, and gives by how many
+// octets the row has shrunk.
+func (r *heldRow) drop(m *mask) (shrunk int) {
 	if r.needs(m) {
-		return
+		return 0
 	}
 	for i := range r.codes {
 		if r.codes[i].mask == m {
+			shrunk = r.codes[i].size()
 			last := len(r.codes) - 1
 			r.codes[i] = r.codes[last]
 			r.codes[last] = code{}
 			r.codes = r.codes[:last]
-			return
+			break
 		}
 	}
+	return shrunk
 }
 
 // view is one query with the rights it runs under, shared by all subscriptions
@@ -247,7 +252,7 @@ func (v *view) forget(r *heldRow) {
 			break
 		}
 	}
-	r.drop(v.mask)
+	v.company.count(-r.drop(v.mask))
 	if len(r.refs) == 0 {
 		delete(v.table.rows, r.key)
 	}

@@ -67,7 +67,7 @@ func (h *Hub) tidy() {
 	if h.epoch.Load() == nil {
 		return // not begun
 	}
-	if h.ring.trim(&h.Retention, h.position) {
+	if h.ring.trim(h.bounds(), h.position) {
 		floor := h.ring.floor
 		for _, c := range h.companies {
 			c.inbox.push(message{do: func() { c.trim(floor) }}, 0)
@@ -77,7 +77,11 @@ func (h *Hub) tidy() {
 	if h.ring.stale(&h.Retention, h.position) {
 		h.beat()
 	}
+	h.memory.log.Store(int64(h.ring.bytes))
 	h.Metrics.LogBytes.Set(float64(h.ring.bytes))
+	h.Metrics.RowBytes.Set(float64(h.memory.rows.Load()))
+	h.Metrics.ChainBytes.Set(float64(h.memory.chains.Load()))
+	h.memory.companies.Store(int64(len(h.companies)))
 	h.Metrics.LogTransactions.Set(float64(len(h.ring.txs)))
 	h.mark()
 }

@@ -59,7 +59,7 @@ func TestAdminListener(t *testing.T) {
 			s := apptest.Start(t, notes(func(c *mapping.Config) { c.Admin.Token = mapping.NewSecret(token) }))
 			admin := s.App.AdminURL()
 			for path, want := range map[string]string{
-				"/metrics": "walwire_connections 0", "/healthz": `"ok"`, "/readyz": `"ready"`,
+				"/metrics": "walwire_connections{transport=\"sse\"} 0", "/healthz": `"ok"`, "/readyz": `"ready"`,
 				"/debug/pprof/": "goroutine", "/debug/pprof/heap?debug=1": "heap profile", "/debug/pprof/goroutine?debug=2": "goroutine 1",
 				"/debug/pprof/profile?seconds=0.05": "", "/debug/pprof/trace?seconds=0.05": "go 1.",
 			} {

@@ -64,7 +64,7 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 	}, feed)
 	hub, err := stream.NewHub(stream.Options{
 		Feed: feed, Consumer: consumer, Snapshotter: snapshotter, Metrics: metrics, Log: a.log,
-		Connections: a.cfg.Limits.SnapshotConnections, RowsPerQuery: a.cfg.Limits.Rows, ChainBytes: a.tuning.ChainBytes, InboxBytes: a.tuning.InboxBytes,
+		Connections: a.cfg.Limits.SnapshotConnections, RowsPerQuery: a.cfg.Limits.Rows, Memory: int64(a.cfg.Limits.Memory), ChainBytes: a.tuning.ChainBytes, InboxBytes: a.tuning.InboxBytes,
 		CatalogInterval: a.tuning.CatalogInterval,
 		Retention: stream.Retention{
 			Age: a.cfg.Retention.Age, Bytes: int(a.cfg.Retention.Memory), Changes: a.cfg.Retention.Changes, WAL: int64(a.cfg.Retention.WAL),

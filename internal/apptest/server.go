@@ -113,6 +113,10 @@ func Prepare(tb testing.TB, o Options) *Server {
 		tb.Fatalf("config: %v", err)
 	}
 	cfg.Slot = pgtest.Unique("slot")
+	// Tests are many clients of few users at one address.
+	cfg.Limits.ConnectionsPerUser, cfg.Limits.ConnectionsPerAddress = 20_000, 20_000
+	cfg.Limits.ConnectionAttemptsPerSecond, cfg.Limits.ConnectionAttemptsBurst = 20_000, 20_000
+	cfg.Limits.FramesPerSecond, cfg.Limits.FramesBurst = 10_000, 10_000
 	cfg.Admin.Listen = "127.0.0.1:0" // see App.AdminURL; AdminURL here is the database's
 	if o.Edit != nil {
 		o.Edit(cfg)

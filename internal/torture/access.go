@@ -159,7 +159,7 @@ slot: %s
 publication: walwire
 on_slot_loss: recreate
 retention: {age: 12s}
-limits: {snapshot_connections: 6, subscriptions: 50}
+limits: {snapshot_connections: 6, subscriptions: 50, connections_per_address: 10000, connections_per_user: 1000, connection_attempts_per_second: 10000, connection_attempts_burst: 10000}
 auth: {issuer: %q, audience: %q, keys: [{id: main, alg: HS256, secret: "%s"}]}
 user:
   claims: {id: sub, company: company_id, roles: roles, branches: branch_ids, staff_id: staff_id, client_id: client_id}
