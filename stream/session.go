@@ -124,13 +124,17 @@ func (s *session) flush() {
 	if s.silent() {
 		return
 	}
+	closing := s.ending() // before: what was said before it goes out before it
 	cut, ok := s.collect()
 	for _, frame := range cut.control {
 		if !s.send(frame) {
 			return
 		}
 	}
-	if closing := s.ending(); closing != nil {
+	if cut.revoked != nil && closing == nil {
+		closing = cut.revoked
+	}
+	if closing != nil {
 		s.shut()
 		s.server.hub.Metrics.Closes.WithLabelValues(strconv.Itoa(closing.code)).Inc()
 		s.transport.Close(closing.code, closing.reason)
@@ -192,8 +196,9 @@ type cut struct {
 	position cdc.LSN
 	time     int64
 	updates  []update
-	loading  bool   // a subscription has no rows to show yet
-	cursor   string // "" where there is nothing to send
+	loading  bool     // a subscription has no rows to show yet
+	revoked  *closing // the session is to end, after the answers
+	cursor   string   // "" where there is nothing to send
 }
 
 // collect takes the answers, and advances every cursor to the company's published
@@ -205,7 +210,7 @@ func (s *session) collect() (out cut, ok bool) {
 	defer c.mu.RUnlock()
 	out.control, out.asked = s.takeControl()
 	if s.revoked != nil {
-		s.end(s.revoked.code, s.revoked.reason)
+		out.revoked = s.revoked
 		return out, false
 	}
 	if s.paused {

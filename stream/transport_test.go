@@ -49,6 +49,7 @@ func TestTransports(t *testing.T) {
 			s.Exec(`UPDATE appointments SET notes = 'while away'`)
 			again := s.ConnectBy(way, s.Owner(companyA))
 			again.Resume(1, `{"table":"appointments","columns":["notes"]}`, q, cursor)
+			s.Wait(again)
 			if q.Resumes != 1 || q.Rows[appointmentKey(1)]["notes"] != "while away" {
 				t.Errorf("resumed %d times, with %v", q.Resumes, q.Rows)
 			}

@@ -69,7 +69,7 @@ func New(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+	if a.listener, err = listen(cfg.Listen); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
 	}
 	if !cfg.Admin.Enabled() {

@@ -113,7 +113,7 @@ func TestFetchedKeysOnly(t *testing.T) {
 
 func hasMetrics(t *testing.T, s *apptest.Server, want ...string) {
 	t.Helper()
-	metrics := get(t, s.URL()+"/metrics")
+	metrics := get(t, s.App.AdminURL()+"/metrics")
 	for _, w := range want {
 		if !regexp.MustCompile(`(?m)^walwire_jwks_` + w + `$`).MatchString(metrics) {
 			t.Errorf("the metrics lack walwire_jwks_%s", w)

@@ -27,6 +27,8 @@ type fleet struct {
 	members []*member
 	// liveness is how long a client waits for the answer to a ping; zero: it does not ask.
 	liveness time.Duration
+	// patient has clients wait longer and longer while they can't connect.
+	patient bool
 }
 
 func newFleet(t testing.TB, url func() string) *fleet {
@@ -58,8 +60,10 @@ type member struct {
 	errors   map[string]int // error frames, by code
 	answered bool           // every query has its rows, or was resumed, on this connection
 	welcomes int
-	target   string // position waited for
-	reached  string // the last of these that was delivered
+	told     int           // that the server stops
+	after    time.Duration // to wait before the next connection
+	target   string        // position waited for
+	reached  string        // the last of these that was delivered
 }
 
 // join adds a client, which begins at once.
@@ -75,11 +79,26 @@ func (f *fleet) join(company int, token string, lives ...live) *member {
 
 func (m *member) run() {
 	for m.fleet.ctx.Err() == nil {
+		m.mu.Lock()
+		welcomes := m.welcomes
+		m.mu.Unlock()
 		if err := m.connection(m.fleet.ctx); err != nil {
 			m.fleet.t.Errorf("client of company %d: %v", m.company, err)
 			return
 		}
-		pause(m.fleet.ctx, 10*time.Millisecond+rand.N(40*time.Millisecond))
+		m.mu.Lock()
+		switch wait := 10*time.Millisecond + rand.N(40*time.Millisecond); {
+		case m.welcomes > welcomes || !m.fleet.patient:
+			m.after = max(wait, m.after)
+		default:
+			m.after = min(2*m.after+wait, time.Second)
+		}
+		wait := m.after
+		if m.welcomes > welcomes {
+			m.after = 0
+		}
+		m.mu.Unlock()
+		pause(m.fleet.ctx, wait)
 	}
 }
 
@@ -161,6 +180,9 @@ func (m *member) receive(ctx context.Context, replica *apptest.Replica, message 
 	switch f.Type {
 	case "welcome":
 		m.welcomes++
+	case "reconnect":
+		m.told++
+		m.after = time.Duration(f.AfterMS) * time.Millisecond
 	case "data":
 		for i, q := range m.queries {
 			if q.Loaded && !q.Waiting { // else it is still where it was on the connection before

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 
 	"github.com/walwire/walwire/internal/app"
@@ -26,7 +28,7 @@ func TestMain(m *testing.M) {
 	pgtest.Main(m)
 }
 
-// serve is what `walwire serve` does, until the process is killed.
+// serve is what `walwire serve` does, until the process is killed or told to stop.
 func serve(config string) error {
 	cfg, err := mapping.Load(config, os.LookupEnv)
 	if err != nil {
@@ -37,5 +39,7 @@ func serve(config string) error {
 	if err != nil {
 		return err
 	}
-	return a.Run(context.Background())
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	return a.Run(ctx)
 }

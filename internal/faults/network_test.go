@@ -123,10 +123,10 @@ func TestNetworkToClients(t *testing.T) {
 	way.remove()
 
 	idle := s.Connect(s.Owner("1")) // straight, and silent from now on: it does not even read
-	open := testutil.ToFloat64(s.Hub().Metrics.Connections)
+	open := testutil.ToFloat64(s.Hub().Metrics.Connections.WithLabelValues("websocket"))
 	way.add("timeout", `{"timeout":0}`, "upstream", "downstream")
 	begun := time.Now()
-	await(t, "the server to let the clients go", func() bool { return testutil.ToFloat64(s.Hub().Metrics.Connections) == 0 })
+	await(t, "the server to let the clients go", func() bool { return testutil.ToFloat64(s.Hub().Metrics.Connections.WithLabelValues("websocket")) == 0 })
 	took := time.Since(begun)
 	t.Logf("%v silent clients were let go within %s; a ping goes out every %s and may take %s", open, took.Round(10*time.Millisecond), ping, patience)
 	if took > 2*(ping+patience)+5*time.Second {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,7 +34,8 @@ func newProcess(t *testing.T, s *apptest.Server, extra string) *process {
 	t.Helper()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "walwire.yaml")
-	text := itemsConfig + "slot: " + s.Config.Slot + "\n" + extra
+	text := itemsConfig + "slot: " + s.Config.Slot + "\n" + extra +
+		"limits: {connections_per_user: 20000, connections_per_address: 20000, connection_attempts_per_second: 20000, connection_attempts_burst: 20000}\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +83,20 @@ func (p *process) kill() {
 		_ = p.cmd.Wait() // killed
 		p.cmd = nil
 	}
+}
+
+// term tells the process to stop and gives how long that took.
+func (p *process) term() time.Duration {
+	p.t.Helper()
+	begun := time.Now()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		p.t.Errorf("the process ended with %v", err)
+	}
+	p.cmd = nil
+	return time.Since(begun)
 }
 
 func (p *process) ws() string { return "ws://" + p.listen + "/v1/stream" }
@@ -132,7 +148,7 @@ func scrape(t testing.TB, url, name string) float64 {
 	return 0
 }
 
-// envClients is how many clients TestRestart has.
+// envClients is how many clients TestRestart and others of whole fleets have.
 const envClients = "WALWIRE_RESTART_CLIENTS"
 
 // The server is killed under its clients while writers run: all come back to where

@@ -1,0 +1,149 @@
+package faults_test
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/walwire/walwire/internal/apptest"
+	"github.com/walwire/walwire/internal/wire"
+)
+
+// envCycles is how often TestCycles connects.
+const envCycles = "WALWIRE_CYCLES"
+
+// Clients connect, subscribe and vanish, by every way, also before they have been
+// answered: nothing of them stays.
+func TestCycles(t *testing.T) {
+	cycles := 600
+	if n, err := strconv.Atoi(os.Getenv(envCycles)); err == nil {
+		cycles = n
+	}
+	s := apptest.Prepare(t, itemsOptions("", nil))
+	p := newProcess(t, s, "")
+	p.start()
+	p.awaitReady()
+	ways := []string{wire.WebSocket, wire.SSE, wire.Poll}
+	var tokens []string
+	for company := range companies {
+		tokens = append(tokens, s.Owner(strconv.Itoa(company+1)))
+	}
+	cycle := func(n int) {
+		conn, err := wire.Dial(t.Context(), ways[n%3], "http://"+p.listen, tokens[n%companies], 64<<20)
+		if err != nil {
+			t.Errorf("cycle %d: %v", n, err)
+			return
+		}
+		defer conn.Close()
+		frames := 2 // the welcome and the rows
+		switch n % 4 {
+		case 0:
+			frames = 1 // gone while they are read
+		case 1: // gone with a window
+			_, _ = conn.Read(t.Context())
+			err = conn.Write(t.Context(), []byte(`{"type":"subscribe","id":2,"query":`+window(n%groups, 3).query+`}`))
+			frames = 1
+		default:
+			_, _ = conn.Read(t.Context())
+			err = conn.Write(t.Context(), []byte(`{"type":"subscribe","id":1,"query":`+filter(n%groups).query+`}`))
+			frames = 1
+		}
+		for range frames {
+			if _, readErr := conn.Read(t.Context()); err == nil {
+				err = readErr
+			}
+		}
+		if err != nil {
+			t.Errorf("cycle %d: %v", n, err)
+		}
+	}
+	run := func(count int) {
+		var group sync.WaitGroup
+		next := make(chan int)
+		for range 8 {
+			group.Go(func() {
+				for n := range next {
+					cycle(n)
+				}
+			})
+		}
+		for n := range count {
+			next <- n
+		}
+		close(next)
+		group.Wait()
+	}
+	run(100) // pools, connections to the database
+	before := p.settled()
+	run(cycles)
+	after := p.settled()
+	t.Logf("%d cycles: before %+v, after %+v", cycles, before, after)
+	if after.views != 0 || after.companies != 0 || after.rows != 0 || after.connections != 0 {
+		t.Errorf("something of clients that have gone is left: %+v", after)
+	}
+	if after.goroutines > before.goroutines+10 {
+		t.Errorf("%d goroutines, there were %d", after.goroutines, before.goroutines)
+	}
+	if after.heap > before.heap+4<<20 {
+		t.Errorf("%d octets of heap, there were %d", after.heap, before.heap)
+	}
+}
+
+// holding is what a process holds for its clients.
+type holding struct {
+	goroutines, heap                    int
+	views, companies, rows, connections float64
+}
+
+// settled waits until the process holds nothing for anybody (who polls may be away for 30 s),
+// or does not let go of it, and collects its garbage.
+func (p *process) settled() (h holding) {
+	p.t.Helper()
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		h = holding{
+			views: p.metric("walwire_views"), companies: p.metric("walwire_companies"), rows: p.metric("walwire_row_bytes"),
+			connections: p.metric(`walwire_connections{transport="websocket"}`) + p.metric(`walwire_connections{transport="sse"}`) + p.metric(`walwire_connections{transport="poll"}`),
+		}
+		if h.views+h.companies+h.rows+h.connections == 0 {
+			break
+		}
+	}
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if n := p.profile("goroutine?debug=1", "goroutine profile: total "); h.goroutines == 0 || n < h.goroutines {
+			h.goroutines = n
+			continue
+		}
+		break
+	}
+	h.heap = p.profile("heap?debug=1&gc=1", "# HeapAlloc = ")
+	return h
+}
+
+// profile gives a number of one of the process's profiles.
+func (p *process) profile(path, before string) int {
+	p.t.Helper()
+	answer, err := http.Get("http://" + p.admin + "/debug/pprof/" + path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	lines := bufio.NewScanner(answer.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if text, ok := strings.CutPrefix(lines.Text(), before); ok {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			return n
+		}
+	}
+	p.t.Fatal(fmt.Sprintf("no %q in %s", before, path))
+	return 0
+}
