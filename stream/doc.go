@@ -39,8 +39,25 @@
 // last session; one that watches which commits have become visible, and one that
 // watches the catalogue; one for each snapshot being read; all joined before Run returns. A Server starts, for each
 // connection, its reader, and its writer while there is something to write;
-// Close joins them. Nothing blocks on a company: inboxes are unbounded in messages
+// Drain joins them. Nothing blocks on a company: inboxes are unbounded in messages
 // and bounded in octets of rows, past which the company is read again.
+//
+// # Rights
+//
+// The rows that say who a user is are views of the company's (watch). When publish makes a
+// change of one readable, it pauses the sessions that rest on it under the same lock, works their rights out
+// anew, moves or ends their subscriptions (reassess), and lets them go on: no frame is told
+// under the rights of before. See docs/decisions/0014.
+//
+// # Transports
+//
+// A session is told what to say to a transport: WebSocket, server-sent events, polls. Frames
+// of a client come to session.handle, from one goroutine at a time.
+//
+// # Memory
+//
+// Rows, chains and the log are counted (memory); what gives way when they are too much, and in
+// which order, stands there.
 //
 // # A slow reader
 //
