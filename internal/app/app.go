@@ -35,7 +35,7 @@ type App struct {
 	log      *slog.Logger
 	tuning   Tuning
 	registry *prometheus.Registry
-	auth     *auth.Authenticator
+	auth     *authentications
 	edge     http.Handler      // serveHTTP behind the policy for the public
 	listener net.Listener      // nil: embedded in another program's server
 	admin    net.Listener      // nil: off
@@ -49,6 +49,7 @@ type App struct {
 
 	announced sync.Once                      // closes ready
 	health    atomic.Pointer[cdc.SlotHealth] // nil: not known
+	lagging   lag
 }
 
 // parts are what exists once the database has been reached.
@@ -92,11 +93,18 @@ func Embed(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 	}
 	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry(), ready: make(chan struct{})}
 	a.starting(errors.New("starting"))
-	var err error
-	if a.auth, err = authenticator(cfg); err != nil {
+	checker, err := authenticator(cfg)
+	if err != nil {
 		return nil, err
 	}
-	return a, a.guard()
+	a.auth = newAuthentications(checker)
+	if err := a.registry.Register(a.auth.total); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	if err := a.guard(); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // guard makes what stands between the public and the server.
