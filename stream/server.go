@@ -48,8 +48,9 @@ type ServerOptions struct {
 	StatsRoles []string
 	// BranchAttribute is the user's attribute that statistics count by.
 	BranchAttribute string
-	// Behind gives how much WAL was written and not read yet, in octets; nil: not known.
-	Behind func() int64
+	// Behind gives how much WAL was written and not read yet, in octets, and for how long
+	// it has waited; nil: not known.
+	Behind func() (octets int64, late time.Duration)
 	// Spread is how far apart clients are told to come back when the server stops; 5 s.
 	Spread         time.Duration
 	AuthDeadline   time.Duration // to the first valid token; 5 s

@@ -31,10 +31,8 @@ func (s *Server) stats(company string) Stats {
 	}
 	st.Running = s.options.Ready == nil || s.options.Ready() == nil
 	if s.options.Behind != nil {
-		st.BehindBytes = s.options.Behind()
-	}
-	if st.BehindBytes > 0 {
-		st.BehindSeconds = (time.Duration(s.hub.lag.Load()) * time.Microsecond).Seconds()
+		octets, late := s.options.Behind()
+		st.BehindBytes, st.BehindSeconds = octets, late.Seconds()
 	}
 	companies := make(map[string]struct{})
 	for _, ss := range s.connected(company, "") {

@@ -31,7 +31,7 @@ type App struct {
 	log      *slog.Logger
 	tuning   Tuning
 	registry *prometheus.Registry
-	auth     *auth.Authenticator
+	auth     *authentications
 	jwks     *auth.JWKS        // nil: no keys are fetched
 	edge     http.Handler      // serveHTTP behind the policy for the public
 	listener net.Listener      // nil: embedded in another program's server
@@ -46,6 +46,7 @@ type App struct {
 
 	announced sync.Once                      // closes ready
 	health    atomic.Pointer[cdc.SlotHealth] // nil: not known
+	lagging   lag
 }
 
 // parts are what exists once the database has been reached.
@@ -93,13 +94,21 @@ func Embed(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 	if a.jwks, err = NewJWKS(cfg, log); err != nil {
 		return nil, err
 	}
-	if a.auth, err = authenticator(cfg, a.jwks); err != nil {
-		return nil, err
-	}
 	if err := a.registerJWKS(); err != nil {
 		return nil, err
 	}
-	return a, a.guard()
+	checker, err := authenticator(cfg, a.jwks)
+	if err != nil {
+		return nil, err
+	}
+	a.auth = newAuthentications(checker)
+	if err := a.registry.Register(a.auth.total); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	if err := a.guard(); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // guard makes what stands between the public and the server.
@@ -275,11 +284,11 @@ func (a *App) newServer(hub *stream.Hub, consumer *cdc.Consumer) *stream.Server 
 		Log:        a.log,
 		Operators:  a.cfg.User.Operators,
 		StatsRoles: a.cfg.Stats.Roles, BranchAttribute: a.cfg.Stats.Branch,
-		Behind: func() int64 {
+		Behind: func() (int64, time.Duration) {
 			if h := a.health.Load(); h != nil {
-				return int64(a.lag(h))
+				return int64(a.lag(h)), time.Duration(a.lagSeconds(h) * float64(time.Second))
 			}
-			return 0
+			return 0, 0
 		},
 		Ready: func() error {
 			if s := consumer.Status(); !s.Connected {

@@ -159,9 +159,6 @@ func TestServeTLS(t *testing.T) {
 	if !strings.HasPrefix(s.URL(), "https://127.0.0.1:") || !strings.HasPrefix(s.WS(), "wss://") {
 		t.Errorf("URL %s, %s", s.URL(), s.WS())
 	}
-	trusting := func(pool *x509.CertPool) *http.Client {
-		return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	}
 	if code, _ := status(t, trusting(first), "GET", s.URL()+"/readyz", ""); code != 200 {
 		t.Errorf("HTTP %d", code)
 	}
@@ -188,6 +185,10 @@ func TestServeTLS(t *testing.T) {
 	if _, err := app.New(s.Config, apptest.Logger(t)); err == nil || !strings.Contains(err.Error(), "read tls.key_file") {
 		t.Errorf("error %v", err)
 	}
+}
+
+func trusting(pool *x509.CertPool) *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool}}}
 }
 
 // writeCertificate writes a new certificate for 127.0.0.1 and gives who trusts it.

@@ -32,6 +32,7 @@ func (a *App) follow(ctx context.Context) error {
 		a.starting(err)
 		a.parts.Store(nil)
 		a.health.Store(nil)
+		a.lagging.forget()
 		stop, cancel := context.WithTimeout(ctx, a.cfg.Drain.Time)
 		_ = a.server.Swap(nil).Drain(stop) // what is left then has been cut off
 		cancel()

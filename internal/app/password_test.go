@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -48,6 +49,9 @@ func TestPasswordRotated(t *testing.T) {
 		}
 	}
 	await(t, "the server not to be ready", readiness(503))
+	if metrics := get(t, s.App.AdminURL()+"/metrics"); !strings.Contains(metrics, "\nwalwire_ready 0\n") {
+		t.Error("the metrics say that it is ready")
+	}
 	s.Exec("INSERT INTO notes VALUES (1, 1, 'meanwhile')")
 	write("another\n")
 	await(t, "the server to be ready again", readiness(200))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,6 +39,9 @@ func (a *App) watchSlot(ctx context.Context, s *cdc.Snapshotter) error {
 				a.log.Warn(warned, "slot", health.Name, "retained", health.RetainedBytes)
 			}
 		}
+		if health != nil {
+			a.lagging.written(health.Current, time.Now())
+		}
 		a.health.Store(health)
 		select {
 		case <-ctx.Done():
@@ -65,13 +69,34 @@ func (a *App) registerSlot() error {
 			func(h *cdc.SlotHealth) float64 { return float64(h.RetainedBytes) }},
 		{"slot_safe_bytes", "WAL that can still be written before the slot may be lost; +Inf when max_slot_wal_keep_size is unbounded.", safeBytes},
 		{"replication_lag_bytes", "WAL that was written and not yet read.", a.lag},
+		{"replication_lag_seconds", "For how long WAL has been waiting to be read; up to 15 is normal where nothing is written that is published.", a.lagSeconds},
 	} {
 		opts := prometheus.GaugeOpts{Name: "walwire_" + g.name, Help: g.help}
 		if err := a.registry.Register(prometheus.NewGaugeFunc(opts, of(g.value))); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	ready := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "walwire_ready", Help: "1 while /readyz says that the server serves.",
+	}, a.readiness)
+	if err := a.registry.Register(ready); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
 	return nil
+}
+
+// readiness asks what /readyz asks.
+func (a *App) readiness() float64 {
+	s := a.server.Load()
+	if s == nil {
+		return 0
+	}
+	answer := answer{header: make(http.Header)}
+	s.ServeHTTP(&answer, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/readyz"}})
+	if answer.status != http.StatusOK {
+		return 0
+	}
+	return 1
 }
 
 func safeBytes(h *cdc.SlotHealth) float64 {
@@ -91,6 +116,14 @@ func (a *App) lag(h *cdc.SlotHealth) float64 {
 		return math.NaN()
 	}
 	return float64(h.Current - min(h.Current, p.consumer.Status().Received))
+}
+
+func (a *App) lagSeconds(*cdc.SlotHealth) float64 {
+	p := a.parts.Load()
+	if p == nil {
+		return math.NaN()
+	}
+	return a.lagging.behind(p.consumer.Status().Received, time.Now()).Seconds()
 }
 
 // readyz adds what is known of the slot to the server's answer.
