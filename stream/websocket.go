@@ -27,34 +27,6 @@ const (
 	CloseAccessEnded     = 4502
 )
 
-// webSocket carries frames over one WebSocket.
-type webSocket struct {
-	conn    *websocket.Conn
-	timeout time.Duration
-	late    *time.Timer // cuts off a client that does not take a frame in time; made with the first frame
-}
-
-// Send implements transport. The write has no context: making one for every
-// frame costs more than this timer, which is used again.
-func (t *webSocket) Send(frame []byte) error {
-	if t.late == nil {
-		t.late = time.AfterFunc(t.timeout, func() { _ = t.conn.CloseNow() })
-	} else {
-		t.late.Reset(t.timeout)
-	}
-	defer t.late.Stop()
-	return t.conn.Write(context.Background(), websocket.MessageText, frame)
-}
-
-// Close implements transport. The close frame goes out if the client takes it; a
-// client that does not is cut off without waiting.
-func (t *webSocket) Close(code int, reason string) {
-	_ = t.conn.Close(websocket.StatusCode(code), reason) // it may be gone already
-}
-
-// Cut implements transport.
-func (t *webSocket) Cut() { _ = t.conn.CloseNow() }
-
 // stream is GET /v1/stream. The handler returns once the connection is
 // upgraded, so that its memory is not held while the client listens.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
@@ -67,20 +39,16 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	conn, acceptErr := websocket.Accept(w, r, &websocket.AcceptOptions{
-		Subprotocols:       []string{Subprotocol},
-		InsecureSkipVerify: true, // package edge has looked at the origin, as for all requests
-		CompressionMode:    websocket.CompressionDisabled,
-	})
-	if acceptErr != nil { // Accept has answered
+	t, acceptErr := acceptWebSocket(w, r, s.options.WriteTimeout)
+	if acceptErr != nil {
 		release()
 		return
 	}
-	conn.SetReadLimit(s.options.FrameBytes)
-	a := admission{credentials: shown, transport: &webSocket{conn: conn, timeout: s.options.WriteTimeout}, via: viaWebSocket, address: s.address(r)}
+	t.conn.SetReadLimit(s.options.FrameBytes)
+	a := admission{credentials: shown, transport: t, via: viaWebSocket, address: s.address(r)}
 	go func() {
 		defer release()
-		s.serve(conn, a, known)
+		s.serve(t, a, known)
 	}()
 }
 
@@ -114,9 +82,8 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) (release func(), o
 
 // serve runs one connection from its first frame to its end. known says that the
 // client has shown who it is.
-func (s *Server) serve(conn *websocket.Conn, a admission, known bool) {
-	defer func() { _ = conn.CloseNow() }() // closed already unless something failed
-	t := a.transport.(*webSocket)
+func (s *Server) serve(t *webSocket, a admission, known bool) {
+	defer t.Cut() // closed already unless something failed
 	if !known {
 		var ok bool
 		if a.credentials, ok = s.firstFrame(t); !ok {
@@ -134,35 +101,9 @@ func (s *Server) serve(conn *websocket.Conn, a admission, known bool) {
 		return
 	}
 	defer s.exit(ss)
-	defer s.keepAlive(conn)()
+	defer t.keepAlive(s.options.PingInterval)()
 	ss.begin()
-	ss.read(conn)
-}
-
-// keepAlive pings a client regularly and cuts off one that does not answer: what lies
-// between can let a connection go without a word to either end. stop ends that.
-func (s *Server) keepAlive(conn *websocket.Conn) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var next *time.Timer
-	started := make(chan struct{})
-	next = time.AfterFunc(jitter(s.options.PingInterval), func() {
-		<-started
-		late, done := context.WithTimeout(ctx, s.options.WriteTimeout)
-		err := conn.Ping(late)
-		done()
-		switch {
-		case ctx.Err() != nil:
-		case err != nil:
-			_ = conn.CloseNow() // its reader sees that
-		default:
-			next.Reset(jitter(s.options.PingInterval))
-		}
-	})
-	close(started)
-	return func() {
-		cancel()
-		next.Stop()
-	}
+	ss.read(t)
 }
 
 // jitter spreads what many connections do regularly: d, a fifth more or less.
@@ -230,13 +171,14 @@ func truncateReason(reason string) string {
 	return reason[:117] + "..."
 }
 
-func (s *session) read(conn *websocket.Conn) {
+func (s *session) read(t *webSocket) {
 	for {
-		kind, frame, err := conn.Read(context.Background())
+		kind, frame, err := t.conn.Read(context.Background())
 		if err != nil {
 			s.logEnd(err)
 			return
 		}
+		t.hear()
 		if kind != websocket.MessageText {
 			s.refuse(errorAnswer{}, errBinary())
 			continue

@@ -228,10 +228,16 @@ func TestStalled(t *testing.T) {
 	defer done()
 	want := everything().expected(s, 1)
 	resets := 0
+	var catching sync.WaitGroup
 	for i, c := range all {
-		if err := c.catchUp(late, lsn); err != nil {
-			t.Fatalf("client %d: %v", i, err)
-		}
+		catching.Go(func() {
+			if err := c.catchUp(late, lsn); err != nil {
+				t.Errorf("client %d: %v", i, err)
+			}
+		})
+	}
+	catching.Wait()
+	for i, c := range all {
 		m := &member{queries: []*apptest.Query{c.query}}
 		if got := m.shown(0); got != want {
 			t.Fatalf("client %d does not show what SELECT gives", i)
