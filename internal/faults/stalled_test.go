@@ -224,7 +224,7 @@ func TestStalled(t *testing.T) {
 	during, n := take(watchers)
 	w.stop()
 	lsn := s.LSN()
-	late, done := context.WithTimeout(t.Context(), time.Minute)
+	late, done := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer done()
 	want := everything().expected(s, 1)
 	resets := 0
