@@ -10,8 +10,8 @@ import (
 //
 //  1. from 80 % on, the logs of live queries, from which slow clients catch up: these
 //     are begun anew instead;
-//  2. from 90 % on, three quarters of the log of recent changes, from which clients
-//     resume;
+//  2. from 90 % on, the log of recent changes, from which clients resume, down to a
+//     quarter of retention.memory, or of this;
 //  3. at 100 %, live queries that nobody has open yet are refused;
 //  4. from 110 % on, the largest live query of a company that holds more than its share
 //     ends.
@@ -49,7 +49,7 @@ func (h *Hub) bounds() *Retention {
 		return &h.Retention
 	}
 	tight := h.Retention
-	tight.Bytes /= 4
+	tight.Bytes = min(tight.Bytes/4, int(h.memory.most/4))
 	return &tight
 }
 

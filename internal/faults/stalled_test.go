@@ -86,6 +86,9 @@ func (s *stalled) catchUp(ctx context.Context, lsn string) error {
 			return nil
 		}
 		if f != nil && f.Type == "error" {
+			if f.Code == "deadline-exceeded" { // so many at once take longer
+				return s.catchUp(ctx, lsn)
+			}
 			return fmt.Errorf("got %s", f)
 		}
 	}
