@@ -337,7 +337,7 @@ func (s *Server) parseWait(r *request) (cdc.LSN, time.Duration, *Error) {
 	if err != nil || !isLSN(r.LSN) {
 		return 0, 0, errorf(CodeInvalidArgument, "%q is not a position in the WAL: give it as PostgreSQL prints it, as in 0/19A4F30", r.LSN)
 	}
-	timeout := 5 * time.Second
+	timeout := min(5*time.Second, s.options.WaitTimeout)
 	if r.TimeoutMS != nil {
 		timeout = time.Duration(*r.TimeoutMS) * time.Millisecond
 		if *r.TimeoutMS <= 0 || timeout/time.Millisecond != time.Duration(*r.TimeoutMS) {
