@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/jackc/pglogrepl"
@@ -78,9 +79,17 @@ func checkMembers(object []byte) *Error {
 		if plain := strings.ToLower(name); plain != name && !mixedCase(name) {
 			return errorf(CodeInvalidArgument, "unknown member %q: names are written as in the protocol, such as %q", name, plain)
 		}
-		var skipped json.RawMessage
-		if d.Decode(&skipped) != nil {
+		if strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }) {
+			return errorf(CodeInvalidArgument, "unknown member %q", name) // encoding/json takes a long s for an s
+		}
+		var inner json.RawMessage
+		if d.Decode(&inner) != nil {
 			return nil
+		}
+		if name == "resume" {
+			if err := checkMembers(inner); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -328,7 +337,7 @@ func (s *Server) parseWait(r *request) (cdc.LSN, time.Duration, *Error) {
 	if err != nil || !isLSN(r.LSN) {
 		return 0, 0, errorf(CodeInvalidArgument, "%q is not a position in the WAL: give it as PostgreSQL prints it, as in 0/19A4F30", r.LSN)
 	}
-	timeout := 5 * time.Second
+	timeout := min(5*time.Second, s.options.WaitTimeout)
 	if r.TimeoutMS != nil {
 		timeout = time.Duration(*r.TimeoutMS) * time.Millisecond
 		if *r.TimeoutMS <= 0 || timeout/time.Millisecond != time.Duration(*r.TimeoutMS) {
