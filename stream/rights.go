@@ -121,7 +121,7 @@ func (c *company) replace(sub *subscription, q *query) {
 	c.mu.Lock()
 	sub.startOverLocked()
 	c.mu.Unlock()
-	sub.query, sub.read, sub.resume = q, func() {}, nil
+	sub.query, sub.read, sub.resume, sub.replaced = q, func() {}, nil, true
 	c.subscribe(sub)
 }
 

@@ -16,6 +16,8 @@ type subscription struct {
 	watch   *watch      // a query of walwire's own, nil for a client's
 	view    *view       // the company's; nil once ended
 	resume  *resumption // the company's; nil once answered
+	// replaced is set once it goes on as another query than it was opened as.
+	replaced bool
 	// read is called once no snapshot is being read for this subscription alone.
 	read func()
 
@@ -74,12 +76,6 @@ func (c *company) subscribe(sub *subscription) {
 	}
 	v := c.viewOf(sub.query)
 	fresh := len(v.subscribers) == 0
-	if fresh && sub.resume == nil && sub.watch == nil && c.hub.memory.over(100) {
-		c.closeView(v)
-		sub.read()
-		sub.fail(errMemory())
-		return
-	}
 	v.subscribers[sub] = struct{}{}
 	c.mu.Lock()
 	sub.view = v
@@ -88,6 +84,11 @@ func (c *company) subscribe(sub *subscription) {
 	if fresh && c.follow(sub, v) {
 		sub.read()
 		sub.session.kick()
+		return
+	}
+	if fresh && !sub.replaced && !v.mask.verbatim && c.hub.memory.over(100) {
+		sub.read()
+		c.unsubscribe(sub, func() { sub.fail(errMemory()) })
 		return
 	}
 	if fresh {
