@@ -125,6 +125,10 @@ func (t *polling) take(poll context.Context, n int64) ([]byte, bool) {
 	clear(t.frames)
 	t.frames, t.bytes = t.frames[:0], 0
 	t.n, t.answer = n, append(answer, "]}\n"...)
+	select { // what was waiting is taken
+	case <-t.ready:
+	default:
+	}
 	t.room.Broadcast()
 	return t.answer, true
 }
@@ -191,7 +195,7 @@ func (s *Server) answerPoll(w http.ResponseWriter, r *http.Request, k keyed, bod
 	t := k.polling
 	poll, answer, err := t.begin(r.Context(), body.Poll)
 	if err != nil {
-		k.session.close(CloseProtocolError, err.Message)
+		k.session.close(ClosePollOrder, err.Message)
 		t.rest(s.options.PingInterval)
 		writeError(w, err)
 		return

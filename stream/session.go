@@ -178,7 +178,7 @@ func (s *session) sendData(cut *cut) bool {
 		return nil
 	}
 	_ = f.write(cut.updates) // emit's error, which sent tells
-	if m := s.server.hub.Metrics; sent && cut.time != 0 {
+	if m := s.server.hub.Metrics; sent && cut.time != 0 && cut.changed() {
 		m.Latency.Observe(time.Since(postgresEpoch.Add(time.Duration(cut.time) * time.Microsecond)).Seconds())
 	}
 	*buf = f.buf
@@ -199,6 +199,11 @@ type cut struct {
 	loading  bool     // a subscription has no rows to show yet
 	revoked  *closing // the session is to end, after the answers
 	cursor   string   // "" where there is nothing to send
+}
+
+// changed reports whether it tells of the commit itself, and not of rows that were there.
+func (c *cut) changed() bool {
+	return slices.ContainsFunc(c.updates, func(u update) bool { return len(u.entries) > 0 && !u.snapshot && !u.resumed })
 }
 
 // collect takes the answers, and advances every cursor to the company's published

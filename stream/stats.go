@@ -120,7 +120,9 @@ func (s *Server) Admin() http.Handler {
 	})
 	mux.HandleFunc("GET /admin/v1/connections", s.connectionsHTTP)
 	mux.HandleFunc("POST /admin/v1/disconnect", s.disconnectHTTP)
-	mux.HandleFunc("/", s.notFound)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, errorf(CodeNotFound, "nothing at %s %s: see docs/operations.md", r.Method, r.URL.Path))
+	})
 	return mux
 }
 

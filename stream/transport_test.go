@@ -137,11 +137,15 @@ func TestPollAgain(t *testing.T) {
 	if _, again := poll(at(2)); again != second || !strings.Contains(second, "Ann") {
 		t.Errorf("poll 2 again: %s, it was %s", again, second)
 	}
+	begun := time.Now()
+	if _, empty := poll(fmt.Sprintf(`{"key":%q,"poll":3,"wait_ms":300}`, key)); empty != "{\"frames\":[]}\n" || time.Since(begun) < 300*time.Millisecond {
+		t.Errorf("a poll for which there is nothing: %q after %s", empty, time.Since(begun))
+	}
 	// A poll that waits gives way to one that comes instead.
 	given := make(chan string, 1)
 	ctx, giveUp := context.WithCancel(t.Context())
 	go func() {
-		request, _ := http.NewRequestWithContext(ctx, "POST", s.URL()+"/v1/poll", strings.NewReader(at(3)))
+		request, _ := http.NewRequestWithContext(ctx, "POST", s.URL()+"/v1/poll", strings.NewReader(at(4)))
 		answer, err := http.DefaultClient.Do(request)
 		if err != nil {
 			given <- err.Error()
@@ -152,16 +156,16 @@ func TestPollAgain(t *testing.T) {
 		given <- string(text)
 	}()
 	s.Exec(`UPDATE staff SET name = 'Anne' WHERE user_id = 'ann'`)
-	_, third := poll(at(3))
+	_, third := poll(at(4))
 	giveUp()
 	<-given
 	if !strings.Contains(third, "Anne") {
-		t.Errorf("poll 3: %s", third)
+		t.Errorf("poll 4: %s", third)
 	}
 	if status, text := poll(at(9)); status != 409 {
 		t.Errorf("poll 9: HTTP %d %s", status, text)
 	}
-	if _, text := poll(at(4)); !strings.Contains(text, `"code":4500`) {
+	if _, text := poll(at(5)); !strings.Contains(text, `"code":4005`) {
 		t.Errorf("after a poll that does not follow: %s", text)
 	}
 }

@@ -22,6 +22,7 @@ const (
 	CloseTokenExpired    = 4002
 	CloseTooMany         = 4003
 	CloseDisconnected    = 4004
+	ClosePollOrder       = 4005
 	CloseProtocolError   = 4500
 	CloseUnauthenticated = 4501
 	CloseAccessEnded     = 4502
