@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/walwire/walwire/auth"
@@ -72,6 +73,8 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, into any) *Err
 	switch {
 	case errors.As(err, &large):
 		return errorf(CodeResourceExhausted, "the body is larger than %d octets (limits.frame_bytes)", large.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errorf(CodeInvalidArgument, "the body did not come in time")
 	case err != nil:
 		return errorf(CodeInvalidArgument, "the body can't be read")
 	}

@@ -54,7 +54,12 @@ func (s *Server) sendHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, errUnknownKey())
 		return
 	}
+	if !k.turn.TryLock() { // or they would wait without number, for a client that is read slowly
+		writeError(w, errorf(CodeResourceExhausted, "another request's frames are being taken: send them in one request at a time, the next after its answer"))
+		return
+	}
 	k.take(body.Frames)
+	k.turn.Unlock()
 	writeJSON(w, http.StatusOK, struct{}{})
 }
 
@@ -69,10 +74,8 @@ func (s *Server) keyedBy(key string) (keyed, bool) {
 	return k, ok
 }
 
-// take does what frames ask, in order.
+// take does what frames ask, in order. It is the caller's turn.
 func (k keyed) take(frames []json.RawMessage) {
-	k.turn.Lock()
-	defer k.turn.Unlock()
 	for _, frame := range frames {
 		if k.session.gone() {
 			return

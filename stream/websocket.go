@@ -7,6 +7,7 @@ import (
 	"errors"
 	mathrand "math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/coder/websocket"
@@ -164,12 +165,13 @@ func refuse(t *webSocket, no *refusal) {
 	}
 }
 
-// truncateReason keeps a close reason within the 123 octets of a close frame.
+// truncateReason keeps a close reason within the 123 octets of a close frame, and in
+// whole letters: a reason that is no UTF-8 breaks the connection instead of closing it.
 func truncateReason(reason string) string {
 	if len(reason) <= 120 {
 		return reason
 	}
-	return reason[:117] + "..."
+	return strings.ToValidUTF8(reason[:117], "") + "..."
 }
 
 func (s *session) read(t *webSocket) {

@@ -182,6 +182,7 @@ func (a *App) Hub() *stream.Hub {
 func (a *App) Run(ctx context.Context) error {
 	group, inner := errgroup.WithContext(ctx)
 	public, admin := a.httpServer(a.edge), a.httpServer(a.adminGuard(a.adminHandler()))
+	public.WriteTimeout = a.answerTimeout()
 	if a.listener != nil {
 		group.Go(func() error { return a.serve(public, a.listener) })
 	}
@@ -226,10 +227,28 @@ func closedIsFine(err error) error {
 	return fmt.Errorf("serve HTTP: %w", err)
 }
 
+// requestTimeout is how long a request's header may take to come, and its body again.
+const requestTimeout = 10 * time.Second
+
+// answerTimeout is how long an answer may take in all, with what it waits for: a client
+// that does not read it would hold it for good. Server-sent events have deadlines of
+// their own, and WebSockets.
+func (a *App) answerTimeout() time.Duration {
+	toWrite := 2 * time.Minute
+	if a.tuning.WriteTimeout > 0 {
+		toWrite = a.tuning.WriteTimeout
+	}
+	return max(a.cfg.Limits.WaitTimeout, a.cfg.Limits.SnapshotTimeout) + toWrite
+}
+
 func (a *App) httpServer(handler http.Handler) *http.Server {
+	timeout := requestTimeout
+	if a.tuning.RequestTimeout > 0 {
+		timeout = a.tuning.RequestTimeout
+	}
 	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
+		Handler:           edge.Bodies(timeout, handler),
+		ReadHeaderTimeout: timeout,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}

@@ -15,6 +15,7 @@ type Tuning struct {
 	ResumePatience      time.Duration
 	Silence             time.Duration // see cdc.ConsumerOptions.MinSilence
 	QueryMargin         time.Duration // see cdc.SnapshotterOptions.Margin
+	RequestTimeout      time.Duration // see requestTimeout
 }
 
 // Tune replaces the bounds. Call it before Run.

@@ -7,6 +7,8 @@
 // the connection is kept, User and Company once its token is known. Each of the last
 // three gives a function that gives the place back, and every refusal is a *Refusal.
 //
+// Bodies stands before all of that, and bounds how long a request's body takes to come.
+//
 // Nothing here runs by itself: there is no goroutine. What is kept of addresses is
 // bounded (see Connections), and what is kept of open connections is theirs alone.
 package edge

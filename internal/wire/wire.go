@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/coder/websocket"
 )
@@ -24,7 +25,7 @@ const (
 type Conn interface {
 	// Read gives the next frame. For one goroutine. A WebSocket does not outlive ctx.
 	Read(ctx context.Context) ([]byte, error)
-	// Write sends a frame. For one goroutine.
+	// Write sends a frame. Safe for concurrent use.
 	Write(ctx context.Context, frame []byte) error
 	// Close drops the connection.
 	Close()
@@ -95,7 +96,8 @@ type requests struct {
 	cancel context.CancelFunc
 	frames chan []byte
 	key    string
-	err    error // why frames is closed
+	err    error      // why frames is closed
+	turn   sync.Mutex // of what is sent: the server takes one request at a time
 }
 
 func newRequests(server string) *requests {
@@ -117,6 +119,8 @@ func (r *requests) Read(ctx context.Context) ([]byte, error) {
 }
 
 func (r *requests) Write(ctx context.Context, frame []byte) error {
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	body := fmt.Appendf(nil, `{"key":%q,"frames":[%s]}`, r.key, frame)
 	answer, err := r.post(ctx, "/v1/send", "", body)
 	if err != nil {
