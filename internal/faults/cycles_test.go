@@ -2,7 +2,6 @@ package faults_test
 
 import (
 	"bufio"
-	"fmt"
 	"net/http"
 	"os"
 	"strconv"
@@ -144,6 +143,6 @@ func (p *process) profile(path, before string) int {
 			return n
 		}
 	}
-	p.t.Fatal(fmt.Sprintf("no %q in %s", before, path))
+	p.t.Fatalf("no %q in %s", before, path)
 	return 0
 }
