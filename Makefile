@@ -27,8 +27,8 @@ demo: postgres build ## run everything with demo data (LISTEN=127.0.0.1:8080, DE
 
 # What is made to suffer from outside runs by itself.
 test: postgres compiler ## run all tests with the race detector (PKG=./... TEST_FLAGS=... RACE=)
-	@go test $(RACE) -timeout 20m $(TEST_FLAGS) $(or $(PKG),$$(go list ./... | grep -vE '/internal/(torture|faults)$$'))
-	@$(if $(PKG),true,go test $(RACE) -p 1 -timeout 20m $(TEST_FLAGS) ./internal/torture ./internal/faults)
+	@go test $(RACE) -timeout 20m $(TEST_FLAGS) $(or $(PKG),$$(go list ./... | grep -vE '/internal/(torture|faults|hostile)$$'))
+	@$(if $(PKG),true,go test $(RACE) -p 1 -timeout 20m $(TEST_FLAGS) ./internal/torture ./internal/faults ./internal/hostile)
 
 test-matrix: postgres compiler npm ## run all tests on each major version of PostgreSQL, without the race detector (VERSIONS="14 18" PKG=./... TEST_FLAGS=...)
 	@PINS="$(MATRIX)" VERSIONS="$(VERSIONS)" PKG="$(PKG)" TEST_FLAGS="$(TEST_FLAGS)" scripts/test-matrix
