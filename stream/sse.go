@@ -85,6 +85,10 @@ type closeFrame struct {
 
 // sse is GET /v1/sse.
 func (s *Server) sse(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet { // HEAD would hold a session that says nothing
+		s.notFound(w, r)
+		return
+	}
 	shown, known, err := credentialsOf(r)
 	if err == nil && !known {
 		err = errorf(CodeUnauthenticated, "send a token as Authorization: Bearer ..., or ?ticket= of POST /v1/tickets")

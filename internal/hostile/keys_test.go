@@ -37,7 +37,7 @@ func keyCases() []attack {
 				key := a.polled(a.wide, a.wide.owner())
 				a.granted(a.wide, poll(key, 1))
 				a.denied(a.wide, poll(key, n), http.StatusConflict, "failed-precondition", "connect again")
-				if got := a.granted(a.wide, request{path: "/v1/poll", body: `{"key":"` + key + `","poll":2}`}); !strings.Contains(got.body, `"code":4500`) {
+				if got := a.granted(a.wide, request{path: "/v1/poll", body: `{"key":"` + key + `","poll":2}`}); !strings.Contains(got.body, `"code":4005`) {
 					a.Errorf("after it: %s", got.body)
 				}
 			}
