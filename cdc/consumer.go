@@ -82,6 +82,8 @@ type Consumer struct {
 	answerTimeout time.Duration
 	// minSilence is the least time after which a silent server is given up.
 	minSilence time.Duration
+
+	standsBy bool // Run waits while another connection reads the slot; who only looks at it does not
 }
 
 // NewConsumer makes a consumer that appends to feed.
@@ -135,6 +137,7 @@ func (c *Consumer) Await(lsn LSN) {
 // Run reads until ctx ends or an error needs the operator (see IsFatal). Lost
 // connections are made again with backoff; nothing is lost or doubled by that.
 func (c *Consumer) Run(ctx context.Context) error {
+	c.standsBy = true
 	backoff := newBackoff(50*time.Millisecond, c.opts.MaxBackoff)
 	for {
 		before := c.handled
@@ -180,8 +183,10 @@ func (c *Consumer) follow(ctx context.Context) error {
 	if err := c.identify(ctx, conn); err != nil {
 		return err
 	}
-	if err := c.standBy(ctx, conn); err != nil {
-		return err
+	if c.standsBy {
+		if err := c.standBy(ctx, conn); err != nil {
+			return err
+		}
 	}
 	if err := c.openSlot(ctx, conn); err != nil {
 		return err

@@ -155,7 +155,7 @@ func TestGapTakeOver(t *testing.T) {
 	second := b.follow(t)
 	await(t, "the second consumer to find the slot in use", func() bool {
 		err := second.Status().Err
-		return err != nil && strings.Contains(err.Error(), "in use by another connection")
+		return err != nil && strings.Contains(err.Error(), "standing by")
 	})
 	b.exec(t, "INSERT INTO t VALUES (1, 'a')")
 	b.exec(t, "INSERT INTO t VALUES (2, 'b')")

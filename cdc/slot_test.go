@@ -103,7 +103,7 @@ func TestConsumerSlotInUse(t *testing.T) {
 	second := b.follow(t)
 	await(t, "the second consumer to find the slot in use", func() bool {
 		err := second.Status().Err
-		return err != nil && strings.Contains(err.Error(), "in use by another connection")
+		return err != nil && strings.Contains(err.Error(), "standing by")
 	})
 	if s := second.Status(); s.Connected || s.Fatal {
 		t.Errorf("status %+v", s)
