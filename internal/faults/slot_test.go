@@ -126,8 +126,8 @@ tables:
   items: {table: public.items, company: company, roles: {staff: {rows: row.grp == user.grp, columns: "*"}}}
 `
 
-// A lost slot ends no connection that rests on a row of its user, unless that row
-// has changed meanwhile.
+// A lost slot ends no connection that rests on a row of its user: one whose row has changed
+// meanwhile has the rights of now.
 func TestSlotLostUsers(t *testing.T) {
 	o := itemsOptions("", nil)
 	o.Schema += `CREATE TABLE people (login text PRIMARY KEY, company int NOT NULL, grp int NOT NULL, seen int NOT NULL DEFAULT 0);
@@ -146,12 +146,8 @@ func TestSlotLostUsers(t *testing.T) {
 		f.reach(s.LSN())
 		for i, m := range f.members {
 			m.mu.Lock()
-			closes, want := m.closes[4001], 0
-			if i == 7 {
-				want = n + 1
-			}
-			if closes != want || len(m.closes) > 1 {
-				t.Errorf("round %d: client %d was closed as %v, want %d times 4001", n, i, m.closes, want)
+			if len(m.closes) > 0 {
+				t.Errorf("round %d: client %d was closed as %v", n, i, m.closes)
 			}
 			m.mu.Unlock()
 			group := i

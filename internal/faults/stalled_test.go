@@ -25,6 +25,9 @@ import (
 // one frame under way, its goroutine, and what the kernel takes unsent.
 const stalledBytes = 512 << 10
 
+// slack is for what the collector leaves behind; with the race detector that is much.
+const slack = 256 << 20
+
 // stalled is a client that stops reading while its query matches every change.
 type stalled struct {
 	conn    *websocket.Conn
@@ -257,7 +260,7 @@ func TestStalled(t *testing.T) {
 	t.Logf("%d clients stopped reading for %d s under 2,000 changes/s: %.1f MiB over %.1f MiB at the most, %.0f KiB a client (bound %d KiB); the others' p99 %s before, %s meanwhile (%d frames); %d resets, all exact again; %v merged frames",
 		clients, seconds, float64(peak-base)/(1<<20), float64(base)/(1<<20), float64(peak-base)/1024/float64(clients), stalledBytes>>10,
 		before.Round(100*time.Microsecond), during.Round(100*time.Microsecond), n, resets, p.metric("walwire_merges_total"))
-	if over := peak - base; over > int64(clients)*stalledBytes+64<<20 {
+	if over := peak - base; over > int64(clients)*stalledBytes+slack {
 		t.Errorf("%d octets over the baseline", over)
 	}
 	if n == 0 {
