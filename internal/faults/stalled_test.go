@@ -25,9 +25,6 @@ import (
 // one frame under way, its goroutine, and what the kernel takes unsent.
 const stalledBytes = 512 << 10
 
-// slack is for what the collector leaves behind; with the race detector that is much.
-const slack = 256 << 20
-
 // stalled is a client that stops reading while its query matches every change.
 type stalled struct {
 	conn    *websocket.Conn
