@@ -146,13 +146,44 @@ func (s *session) beUser(ctx context.Context, p *auth.Principal) error {
 	if err != nil {
 		return err
 	}
-	err = errorf(CodeUnavailable, "the server stops: connect again")
+	err = s.identify(u)
+	var denied *Error
+	if !errors.As(err, &denied) || denied.Code != CodePermissionDenied {
+		return err
+	}
+	// A client that is told so does not come back: the rows must not be those of a
+	// moment before a commit that lets it in.
+	if late := s.server.hub.catchUp(ctx, s.company); late != nil {
+		return late
+	}
+	return s.identify(u)
+}
+
+func (s *session) identify(u *user) error {
+	err := error(errorf(CodeUnavailable, "the server stops: connect again"))
 	s.company.call(func() {
 		if err = s.company.identify(s, u); errors.Is(err, errUserMoved) {
 			err = errorf(CodeUnavailable, "the user's rows changed while they were looked up: try again")
 		}
 	})
 	return err
+}
+
+// catchUp waits until a company has published every commit of before.
+func (h *Hub) catchUp(ctx context.Context, c *company) *Error {
+	snap, err := h.Snapshotter.Visible(ctx)
+	if err != nil {
+		h.Log.Warn("user not looked up", "error", err)
+		return errorf(CodeUnavailable, "the database can't be asked now who the user is: try again")
+	}
+	reached := make(chan struct{})
+	h.awaitCompany(c, snap.Position, 0, func() bool { return ctx.Err() != nil }, func() { close(reached) })
+	select {
+	case <-reached:
+		return nil
+	case <-ctx.Done():
+		return errorf(CodeUnavailable, "looking up the user took too long: try again")
+	}
 }
 
 // limited is the refusal of a client that is one too many.
