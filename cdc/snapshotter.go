@@ -128,6 +128,12 @@ func (s *Snapshotter) Ping(ctx context.Context) error { return explainTLS(s.urge
 // Pool gives the connections to whoever reads the catalogue.
 func (s *Snapshotter) Pool() *pgxpool.Pool { return s.urgent }
 
+// Busy tells how many of the connections that read snapshots are in use.
+func (s *Snapshotter) Busy() (busy, connections int) {
+	stat := s.pool.Stat()
+	return int(stat.AcquiredConns()), int(stat.MaxConns())
+}
+
 // Bound ends what is asked by Pool when no answer can be hoped for any more.
 func (s *Snapshotter) Bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, s.opts.StatementTimeout+s.opts.Margin)

@@ -29,6 +29,7 @@ const feedBytes = 8 << 20
 type App struct {
 	cfg      *mapping.Config
 	log      *slog.Logger
+	loadedAt time.Time // the configuration
 	tuning   Tuning
 	registry *prometheus.Registry
 	auth     *authentications
@@ -51,8 +52,9 @@ type App struct {
 
 // parts are what exists once the database has been reached.
 type parts struct {
-	consumer *cdc.Consumer
-	hub      *stream.Hub
+	consumer    *cdc.Consumer
+	snapshotter *cdc.Snapshotter
+	hub         *stream.Hub
 }
 
 // New checks the configuration as far as it can be without the database, and
@@ -88,7 +90,7 @@ func Embed(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 	if cfg.DatabaseURL.IsZero() {
 		return nil, errors.New("database_url is not set: give it in the config file, or as WALWIRE_DATABASE_URL")
 	}
-	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry(), ready: make(chan struct{})}
+	a := &App{cfg: cfg, loadedAt: time.Now(), log: log, registry: prometheus.NewRegistry(), ready: make(chan struct{})}
 	a.starting(errors.New("starting"))
 	var err error
 	if a.jwks, err = NewJWKS(cfg, log); err != nil {

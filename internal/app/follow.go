@@ -79,7 +79,7 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 	if err != nil {
 		return err
 	}
-	a.parts.Store(&parts{consumer: consumer, hub: hub})
+	a.parts.Store(&parts{consumer, snapshotter, hub})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return consumer.Run(ctx) })
 	group.Go(func() error { return hub.Run(ctx) })

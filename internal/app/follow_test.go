@@ -30,10 +30,15 @@ func TestSlotShown(t *testing.T) {
 	var ready struct {
 		Status string
 		Slot   *struct {
+			Active    bool
 			WALStatus string `json:"wal_status"`
 			Retained  int64  `json:"retained_bytes"`
 			Lag       *int64 `json:"lag_bytes"`
 			Warning   string
+		}
+		Snapshots struct{ Connections int }
+		Config    struct {
+			LoadedAt time.Time `json:"loaded_at"`
 		}
 	}
 	await(t, "the slot in /readyz", func() bool {
@@ -44,6 +49,9 @@ func TestSlotShown(t *testing.T) {
 	})
 	if ready.Status != "ready" || ready.Slot.WALStatus != "reserved" || ready.Slot.Lag == nil || ready.Slot.Warning != "" {
 		t.Errorf("readiness %+v, slot %+v", ready, ready.Slot)
+	}
+	if !ready.Slot.Active || ready.Snapshots.Connections != 4 || time.Since(ready.Config.LoadedAt) > time.Hour {
+		t.Errorf("readiness %+v", ready)
 	}
 	metrics := get(t, s.App.AdminURL()+"/metrics")
 	for _, want := range []string{`walwire_slot_retained_bytes [1-9]`, `walwire_slot_safe_bytes [1-9]`, `walwire_replication_lag_bytes \d`} {

@@ -126,30 +126,41 @@ func (a *App) lagSeconds(*cdc.SlotHealth) float64 {
 	return a.lagging.behind(p.consumer.Status().Received, time.Now()).Seconds()
 }
 
-// readyz adds what is known of the slot to the server's answer.
+// readyz adds to the server's answer what it stands on: the slot, the pool that reads
+// snapshots, and the configuration.
 func (a *App) readyz(w http.ResponseWriter, r *http.Request, s *stream.Server) {
-	h := a.health.Load()
-	if h == nil {
-		s.ServeHTTP(w, r)
-		return
-	}
 	answer := answer{header: w.Header()}
 	s.ServeHTTP(&answer, r)
 	var body map[string]any
 	if err := json.Unmarshal(answer.body.Bytes(), &body); err == nil {
-		slot := map[string]any{"wal_status": h.WALStatus, "retained_bytes": h.RetainedBytes, "lag_bytes": a.lag(h)}
-		if h.SafeBytes != nil {
-			slot["safe_bytes"] = *h.SafeBytes
+		if p := a.parts.Load(); p != nil {
+			body["slot"] = a.slotState(p)
+			busy, size := p.snapshotter.Busy()
+			body["snapshots"] = map[string]int{"busy": busy, "connections": size}
 		}
-		if warning := h.Warning(); warning != "" {
-			slot["warning"] = warning
-		}
-		body["slot"] = slot
+		body["config"] = map[string]any{"loaded_at": a.loadedAt.UTC().Format(time.RFC3339)}
 		answer.body.Reset()
 		_ = json.NewEncoder(&answer.body).Encode(body) // to memory
 	}
 	w.WriteHeader(answer.status)
 	_, _ = w.Write(answer.body.Bytes()) // the client may be gone
+}
+
+func (a *App) slotState(p *parts) map[string]any {
+	slot := map[string]any{"active": p.consumer.Status().Connected}
+	h := a.health.Load()
+	if h == nil {
+		return slot
+	}
+	slot["wal_status"], slot["retained_bytes"] = h.WALStatus, h.RetainedBytes
+	slot["lag_bytes"], slot["lag_seconds"] = a.lag(h), a.lagSeconds(h)
+	if h.SafeBytes != nil {
+		slot["safe_bytes"] = *h.SafeBytes
+	}
+	if warning := h.Warning(); warning != "" {
+		slot["warning"] = warning
+	}
+	return slot
 }
 
 // answer is an http.ResponseWriter that holds a small answer back.
