@@ -13,6 +13,7 @@ import (
 type Mapping struct {
 	tables   []*Table
 	userRows []*UserRow
+	rooms    []*Room
 }
 
 // Table gives the table mapped under the public name.
@@ -61,8 +62,10 @@ func Compile(cfg *Config, tables map[string]TableInfo) (*Mapping, error) {
 	for i := range cfg.Tables {
 		if t, ok := c.mapping.Table(cfg.Tables[i].Name); ok {
 			c.rules(cfg.Tables[i], t, user)
+			c.events(&cfg.Tables[i], t)
 		}
 	}
+	c.rooms(user)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -75,6 +78,7 @@ type compiler struct {
 	cfg     *Config
 	infos   map[string]TableInfo
 	mapping *Mapping
+	ordinal int // of the next rule for events
 }
 
 func (c *compiler) table(cfg TableConfig, info TableInfo) *Table {

@@ -28,6 +28,19 @@ func (c *ruleCompiler) compile(text string) *Rule {
 		c.report(0, "the rule is empty: write true for every row of the company, or remove the role")
 		return nil
 	}
+	checked := c.check(text)
+	if checked == nil {
+		return nil
+	}
+	t := &translator{env: c.env, ast: checked.NativeRep(), text: []rune(text), columns: c.table.Columns, report: c.report}
+	for _, column := range c.info.Columns {
+		t.generated = append(t.generated, column.Generated)
+	}
+	return &Rule{root: t.boolean(t.ast.Expr(), false), columns: c.named(t.ast.Expr())}
+}
+
+// check parses a condition and checks its types; nil after a finding.
+func (c *ruleCompiler) check(text string) *cel.Ast {
 	parsed, issues := c.env.Parse(text)
 	if issues.Err() != nil {
 		c.syntax(text, issues)
@@ -44,26 +57,31 @@ func (c *ruleCompiler) compile(text string) *Rule {
 		c.report(0, "the rule gives %s, it must be true or false", describeType(checked.OutputType().String()))
 		return nil
 	}
-	t := &translator{env: c.env, ast: checked.NativeRep(), text: []rune(text), columns: c.table.Columns, report: c.report}
-	for _, column := range c.info.Columns {
-		t.generated = append(t.generated, column.Generated)
-	}
-	return &Rule{root: t.boolean(t.ast.Expr(), false), columns: c.named(t.ast.Expr())}
+	return checked
 }
 
 // named gives the ordinals of the columns that a rule names.
 func (c *ruleCompiler) named(root celast.Expr) []int {
 	var columns []int
 	celast.PreOrderVisit(root, celast.NewExprVisitor(func(e celast.Expr) {
-		if e.Kind() != celast.SelectKind || e.AsSelect().Operand().Kind() != celast.IdentKind || e.AsSelect().Operand().AsIdent() != "row" {
+		variable, name := selection(e)
+		if variable != "row" && variable != "old" && variable != "changed" {
 			return
 		}
-		if i := columnIndex(c.info, e.AsSelect().FieldName()); i >= 0 && !slices.Contains(columns, i) {
+		if i := columnIndex(c.info, name); i >= 0 && !slices.Contains(columns, i) {
 			columns = append(columns, i)
 		}
 	}))
 	slices.Sort(columns)
 	return columns
+}
+
+// selection takes `variable.name` apart; "" where e is something else.
+func selection(e celast.Expr) (variable, name string) {
+	if e.Kind() != celast.SelectKind || e.AsSelect().Operand().Kind() != celast.IdentKind {
+		return "", ""
+	}
+	return e.AsSelect().Operand().AsIdent(), e.AsSelect().FieldName()
 }
 
 // syntax reports the first error of a rule that can't be parsed; those after it
@@ -92,10 +110,9 @@ func offsetOf(text string, at common.Location) int {
 func (c *ruleCompiler) checkError(parsed *cel.Ast, err *common.Error) {
 	offset := offsetOf(parsed.Source().Content(), err.Location)
 	expr := findExpr(parsed.NativeRep().Expr(), err.ExprID)
-	if expr != nil && expr.Kind() == celast.SelectKind && expr.AsSelect().Operand().Kind() == celast.IdentKind {
-		name := expr.AsSelect().FieldName()
-		switch expr.AsSelect().Operand().AsIdent() {
-		case "row":
+	if expr != nil {
+		switch variable, name := selection(expr); variable {
+		case "row", "old", "changed":
 			names := keysOf(c.schema.row)
 			c.report(offset+1, "%s has no column %q%s; its columns: %s", c.table.Relation, name, didYouMean(name, names), listOf(names))
 			return
@@ -107,7 +124,7 @@ func (c *ruleCompiler) checkError(parsed *cel.Ast, err *common.Error) {
 	}
 	if name, ok := strings.CutPrefix(err.Message, "undeclared reference to '"); ok {
 		name, _, _ = strings.Cut(name, "'")
-		c.report(offset, "%q is not known: a rule knows `row` (its columns) and `user` (the attributes mapped under user), and CEL's own functions", strings.Trim(name, "_@"))
+		c.report(offset, "%q is not known: %s, and CEL's own functions", strings.Trim(name, "_@"), c.schema.knows())
 		return
 	}
 	if match := regexp.MustCompile(`^found no matching overload for '(.+)' applied to '(.+)'`).FindStringSubmatch(err.Message); match != nil {

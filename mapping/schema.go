@@ -8,18 +8,22 @@ import (
 	"github.com/walwire/walwire/mapping/predicate"
 )
 
-// The names under which CEL's type checker knows the two variables.
+// The names under which CEL's type checker knows the variables.
 const (
-	rowType  = "walwire.Row"
-	userType = "walwire.User"
+	rowType     = "walwire.Row"
+	userType    = "walwire.User"
+	changedType = "walwire.Changed"
 )
 
-// schema tells CEL's type checker what `row` and `user` hold. Everything else
-// it asks the standard registry.
+// schema tells CEL's type checker what `row`, `user` and `changed` hold. Everything
+// else it asks the standard registry.
 type schema struct {
 	types.Provider
-	row  map[string]*cel.Type
-	user map[string]*cel.Type
+	row     map[string]*cel.Type
+	user    map[string]*cel.Type
+	changed map[string]*cel.Type // of events alone
+	columns []predicate.Column   // that row is read by when it is evaluated, of events alone
+	vars    string               // which variables there are, where it is not row and user
 }
 
 func newSchema(columns []predicate.Column, user map[string]*cel.Type) (*schema, error) {
@@ -32,6 +36,14 @@ func newSchema(columns []predicate.Column, user map[string]*cel.Type) (*schema, 
 		row[c.Name] = columnType(c.Type)
 	}
 	return &schema{Provider: registry, row: row, user: user}, nil
+}
+
+// knows says which variables there are.
+func (s *schema) knows() string {
+	if s.vars != "" {
+		return s.vars
+	}
+	return "a rule knows `row` (its columns) and `user` (the attributes mapped under user)"
 }
 
 // environment is CEL with the two variables.
@@ -51,6 +63,8 @@ func (s *schema) fields(structType string) map[string]*cel.Type {
 		return s.row
 	case userType:
 		return s.user
+	case changedType:
+		return s.changed
 	}
 	return nil
 }
@@ -71,12 +85,16 @@ func (s *schema) FindStructFieldNames(structType string) ([]string, bool) {
 	return s.Provider.FindStructFieldNames(structType)
 }
 
-// FindStructFieldType implements types.Provider. The type comes without
-// getters: `user` is a map when a rule is bound, and `row` is never evaluated.
+// FindStructFieldType implements types.Provider. Of access rules the type comes
+// without getters: `user` is a map when a rule is bound, and `row` is never evaluated.
 func (s *schema) FindStructFieldType(structType, field string) (*types.FieldType, bool) {
 	if fields := s.fields(structType); fields != nil {
 		t, ok := fields[field]
-		return &types.FieldType{Type: t}, ok
+		f := &types.FieldType{Type: t}
+		if ok && s.columns != nil {
+			s.getters(f, structType, field)
+		}
+		return f, ok
 	}
 	return s.Provider.FindStructFieldType(structType, field)
 }

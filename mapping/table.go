@@ -30,7 +30,9 @@ type Table struct {
 	Columns  []predicate.Column // as in TableInfo
 	Key      []int              // ordinals of the key's columns
 
-	roles []roleAccess // in the configuration's order
+	roles  []roleAccess // in the configuration's order
+	rooms  []TableRoom
+	events []*Event
 }
 
 // roleAccess is what one role may see.

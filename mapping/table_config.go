@@ -12,6 +12,9 @@ type TableConfig struct {
 	Company string
 	// Roles may see something of the table, in the file's order; no other may.
 	Roles []RoleConfig
+	// Rooms say in which columns the rooms of its events stand.
+	Rooms  []RoomColumn
+	Events []EventConfig
 }
 
 // RoleConfig says what a role may see of a table.
@@ -58,6 +61,8 @@ func (d *decoder) tables(n ast.Node, path string, into *[]TableConfig) {
 			field{"table", "give the table's name in the database, as in public.appointments", func(n ast.Node, path string) { d.relation(n, path, &t.Relation) }},
 			field{"company", "name the company column; " + companyHint, d.textField(&t.Company)},
 			field{"roles", "", func(n ast.Node, path string) { d.roles(n, path, &t.Roles) }},
+			field{"rooms", "", func(n ast.Node, path string) { d.roomColumns(n, path, &t.Rooms) }},
+			field{"events", "", func(n ast.Node, path string) { d.events(n, path, &t.Events) }},
 		)
 	}
 }
@@ -131,7 +136,8 @@ func (v *validator) tables(c *Config) {
 		v.report("tables", "is empty: map at least one table")
 	}
 	mapped := make(map[Relation]string, len(c.Tables))
-	for _, t := range c.Tables {
+	for i := range c.Tables {
+		t := &c.Tables[i]
 		path := join("tables", t.Name)
 		if !isPlainName(t.Name) {
 			v.reportKey(path, "%q can't be a public name: use letters, digits and underscores", t.Name)
@@ -143,6 +149,7 @@ func (v *validator) tables(c *Config) {
 		for _, r := range t.Roles {
 			v.role(join(path+".roles", r.Name), r)
 		}
+		v.events(c, path, t)
 	}
 }
 

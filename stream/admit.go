@@ -233,10 +233,13 @@ func (s *session) leave() {
 	c := s.company
 	c.inbox.push(message{do: func() {
 		c.mu.RLock()
-		subs := slices.Clone(s.subscriptions)
+		subs, listeners := slices.Clone(s.subscriptions), slices.Clone(s.listeners)
 		c.mu.RUnlock()
 		for _, sub := range subs {
 			c.unsubscribe(sub, func() {})
+		}
+		for _, l := range listeners {
+			c.unlisten(l, func() {})
 		}
 		s.server.hub.leave(c)
 	}}, 0)

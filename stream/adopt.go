@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/mapping"
 )
 
 // reload reads the schema until it succeeds: without it the stream can't be
@@ -134,6 +135,9 @@ func (h *Hub) tell(changed bool, reread []*shape) {
 // tables is an immutable copy of what is served.
 func (h *Hub) tables() *tables {
 	t := &tables{shapes: make(map[string]*shape, len(h.shapes)), broken: make(map[string]*Error, len(h.broken)), marks: h.marks}
+	if schema := h.schema.Load(); schema != nil {
+		t.mapping = schema.Mapping
+	}
 	for name, s := range h.shapes {
 		t.shapes[name] = s
 	}
@@ -146,7 +150,8 @@ func (h *Hub) tables() *tables {
 // tables is what a company serves: the shapes, and the tables that can't be
 // served with what a client is told.
 type tables struct {
-	shapes map[string]*shape
-	broken map[string]*Error
-	marks  map[cdc.TableName]string // see Hub.marks; immutable
+	shapes  map[string]*shape
+	broken  map[string]*Error
+	marks   map[cdc.TableName]string // see Hub.marks; immutable
+	mapping *mapping.Mapping
 }

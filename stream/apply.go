@@ -39,6 +39,7 @@ func (c *company) apply(t *companyTx) {
 		}
 	}
 	c.settleWindows()
+	c.raise(t)
 }
 
 // settleWindows ends a commit for the windows it touched: a row that left and came

@@ -14,9 +14,10 @@ const (
 	opAdded opKind = iota
 	opModified
 	opRemoved
+	opEvent
 )
 
-// op is one row of a frame: its JSON, or for a removal its key's JSON.
+// op is one row of a frame: its JSON, or for a removal its key's JSON. Or it is an event.
 type op struct {
 	kind  opKind
 	key   string

@@ -33,24 +33,28 @@ type company struct {
 	slots   chan struct{} // a place for each snapshot that may be read at once
 	log     *slog.Logger
 
-	served      *tables
-	tables      map[*shape]*table
-	position    cdc.LSN
-	time        int64       // commit time at position, 0 where it is not one commit's
-	unseen      []companyTx // commits that the next snapshot may not see
-	recent      []companyTx // recent commits, all above floor
-	logN        uint64      // of the companyLog that it is from
-	floor       cdc.LSN
-	last        commit  // the latest in the log up to position, of whichever company
-	after       uint64  // snapshots must have left transaction ids up to here behind
-	windows     []*view // touched by the commit being applied
-	dirty       []*view // with ops that are not published yet
-	publishedAt time.Time
-	rowBytes    int64     // octets of rows held
-	shedAt      time.Time // when it last ended a live query for want of memory
-	ops         int       // in dirty
-	touched     map[*session]struct{}
-	scratch     scratch
+	served        *tables
+	tables        map[*shape]*table
+	position      cdc.LSN
+	time          int64       // commit time at position, 0 where it is not one commit's
+	unseen        []companyTx // commits that the next snapshot may not see
+	recent        []companyTx // recent commits, all above floor
+	logN          uint64      // of the companyLog that it is from
+	floor         cdc.LSN
+	floorTime     int64   // see companyLog
+	last          commit  // the latest in the log up to position, of whichever company
+	after         uint64  // snapshots must have left transaction ids up to here behind
+	windows       []*view // touched by the commit being applied
+	channels      map[string]*channel
+	raiser        *raiser
+	dirtyChannels []*channel
+	dirty         []*view // with ops that are not published yet
+	publishedAt   time.Time
+	rowBytes      int64     // octets of rows held
+	shedAt        time.Time // when it last ended a live query for want of memory
+	ops           int       // in dirty
+	touched       map[*session]struct{}
+	scratch       scratch
 
 	mu        sync.RWMutex // protects following, the views' chains and the subscriptions' cursors
 	published cdc.LSN
@@ -83,10 +87,12 @@ func newCompany(h *Hub, id string) *company {
 		log:      h.Log.With("company", id),
 		served:   h.tables(),
 		tables:   make(map[*shape]*table),
+		channels: make(map[string]*channel),
 		touched:  make(map[*session]struct{}),
 		position: h.position,
 	}
 	c.scratch.at = make(map[string]int)
+	c.raiser = newRaiser(c)
 	c.takeLog(h.logOf(c))
 	c.last, c.after = h.here().last, h.after
 	c.published, c.at = c.position, cursor{c.position, c.last}
@@ -161,7 +167,7 @@ func (c *company) run() {
 		if due := c.due(); due <= 0 {
 			c.publish()
 			c.shed()
-		} else if len(c.dirty) > 0 {
+		} else if len(c.dirty) > 0 || len(c.dirtyChannels) > 0 {
 			timer.Reset(due)
 		}
 	}
@@ -202,7 +208,7 @@ func (c *company) publish() {
 	var others []*session // whose users are others now
 	c.mu.Lock()
 	for _, v := range c.dirty {
-		c.appendLocked(v)
+		c.appendLocked(&v.chain, v.fresh)
 		for sub := range v.subscribers {
 			s := sub.session
 			c.touched[s] = struct{}{}
@@ -212,9 +218,20 @@ func (c *company) publish() {
 			}
 		}
 	}
+	for _, ch := range c.dirtyChannels {
+		c.appendLocked(&ch.chain, ch.fresh)
+		for l := range ch.listeners {
+			c.touched[l.session] = struct{}{}
+		}
+	}
 	c.published, c.stamp, c.at = c.position, c.time, cursor{c.position, c.last}
 	c.sealed.Store(nil)
 	c.mu.Unlock()
+	for _, ch := range c.dirtyChannels {
+		clear(ch.fresh)
+		ch.fresh, ch.dirty = ch.fresh[:0], false
+	}
+	c.dirtyChannels = c.dirtyChannels[:0]
 	for _, v := range c.dirty {
 		clear(v.fresh)
 		v.fresh, v.dirty = v.fresh[:0], false
@@ -248,16 +265,24 @@ func (c *company) prune() {
 	c.unseen = kept
 }
 
-// trim lets go of the log up to floor.
-func (c *company) trim(floor cdc.LSN) {
-	c.floor = max(c.floor, floor)
-	n := sort.Search(len(c.recent), func(i int) bool { return c.recent[i].tx.End > floor })
+// trim lets go of the log up to floor, and to a commit of that time.
+func (c *company) trim(floor cdc.LSN, at int64) {
+	if len(c.channels) > 0 {
+		c.mu.Lock()
+		c.advanceLocked()
+		c.mu.Unlock()
+	}
+	if floor >= c.floor {
+		c.floor, c.floorTime = floor, at
+	}
+	n := sort.Search(len(c.recent), func(i int) bool { return c.recent[i].tx.End > c.floor })
 	clear(c.recent[:n])
 	c.recent = c.recent[n:]
 }
 
 // restart reads every view again: changes were dropped.
 func (c *company) restart() {
+	c.forgetEvents()
 	for _, t := range c.tables {
 		c.rereadAll(t)
 	}
@@ -274,6 +299,11 @@ func (c *company) mark() {
 			for sub := range v.subscribers {
 				sub.session.kick()
 			}
+		}
+	}
+	for _, ch := range c.channels {
+		for l := range ch.listeners {
+			l.session.kick()
 		}
 	}
 }
@@ -318,6 +348,11 @@ func (c *company) adopt(served *tables, reread []*shape) {
 		c.rebind(sub, served.broken[sub.query.shape.mapping.Name])
 	}
 	c.pause(altered, false)
+	for _, ch := range c.channels {
+		for l := range ch.listeners {
+			c.retune(l)
+		}
+	}
 }
 
 // pause keeps the sessions of subscriptions where they are while these are made

@@ -16,7 +16,9 @@ type update struct {
 	snapshot bool
 	reset    bool
 	resumed  bool
-	loading  bool // its rows are still to come
+	loading  bool   // its rows are still to come
+	names    []byte // the member that begins a subscription to events; nil: it has begun
+	pull     *pull  // events that come before entries, nil: none
 	entries  []*entry
 }
 
@@ -44,9 +46,10 @@ const (
 	sectionAdded    = "added"
 	sectionModified = "modified"
 	sectionRemoved  = "removed"
+	sectionEvents   = "events"
 )
 
-var opSections = [...]string{opAdded: sectionAdded, opModified: sectionModified, opRemoved: sectionRemoved}
+var opSections = [...]string{opAdded: sectionAdded, opModified: sectionModified, opRemoved: sectionRemoved, opEvent: sectionEvents}
 
 // write emits the frames for updates, at least one.
 func (f *frames) write(updates []update) error {
@@ -106,6 +109,12 @@ func (f *frames) update(u *update) {
 		}
 		f.endSection()
 	}
+	if u.pull != nil {
+		u.pull.each(func(data []byte) bool {
+			f.item(sectionEvents, data, "")
+			return f.err == nil
+		})
+	}
 	switch len(u.entries) {
 	case 0:
 	case 1:
@@ -147,6 +156,9 @@ func (f *frames) beginSubscription(u *update, first bool) {
 	}
 	if first && u.loading {
 		f.buf = append(f.buf, `,"loading":true`...)
+	}
+	if first {
+		f.buf = append(f.buf, u.names...)
 	}
 	f.current = u
 }

@@ -24,6 +24,7 @@ type request struct {
 	Token   string          `json:"token"`
 	Company string          `json:"company"`
 	Query   json.RawMessage `json:"query"`
+	Events  *clientEvents   `json:"events"`
 	Resume  *struct {
 		Cursor string `json:"cursor"`
 		Token  string `json:"token"`
@@ -86,7 +87,7 @@ func checkMembers(object []byte) *Error {
 		if d.Decode(&inner) != nil {
 			return nil
 		}
-		if name == "resume" {
+		if name == "resume" || name == "events" {
 			if err := checkMembers(inner); err != nil {
 				return err
 			}
@@ -216,13 +217,24 @@ func (s *session) subscribe(r *request) {
 	}
 	s.mu.Lock()
 	_, used := s.byID[r.ID]
-	n := len(s.byID)
+	_, heard := s.listening[r.ID]
+	n := len(s.byID) + len(s.listening)
 	s.mu.Unlock()
-	if used {
+	if used || heard {
 		s.refuse(errorAnswer{}, errorf(CodeInvalidArgument, "subscription %d is already open on this connection, and goes on", r.ID))
 		return
 	}
-	q, err := s.query(r, n)
+	if most := s.server.options.Subscriptions; n >= most {
+		s.refuse(errorAnswer{ID: r.ID}, errorf(CodeResourceExhausted, "the connection has %d subscriptions (limits.subscriptions): end one first", most))
+		return
+	}
+	if r.Events != nil {
+		if err := s.listen(r); err != nil {
+			s.refuse(errorAnswer{ID: r.ID}, err)
+		}
+		return
+	}
+	q, err := s.query(r)
 	if err != nil {
 		s.refuse(errorAnswer{ID: r.ID}, err)
 		return
@@ -277,13 +289,49 @@ func (s *session) reach(position cdc.LSN) bool {
 	return false
 }
 
-// query compiles what a subscribe asks for, beside the open subscriptions.
-func (s *session) query(r *request, open int) (*query, *Error) {
-	if len(r.Query) == 0 {
-		return nil, errorf(CodeInvalidArgument, "subscribe needs a query")
+// listen opens a subscription to events.
+func (s *session) listen(r *request) *Error {
+	if len(r.Query) > 0 {
+		return errorf(CodeInvalidArgument, "a subscribe asks for a query or for events, not both")
 	}
-	if most := s.server.options.Subscriptions; open >= most {
-		return nil, errorf(CodeResourceExhausted, "the connection has %d subscriptions (limits.subscriptions): end one first", most)
+	if err := r.Events.check(); err != nil {
+		return err
+	}
+	l := &listener{id: r.ID, session: s, request: r.Events}
+	var from *resumption
+	if r.Resume != nil {
+		from = s.resumption(r.Resume.Cursor, "")
+	}
+	since, _ := r.Events.since() // checked
+	s.mu.Lock()
+	s.listening[r.ID] = l
+	s.mu.Unlock()
+	err := errorf(CodeUnavailable, "the server stops: connect again")
+	s.company.call(func() {
+		err = s.company.listen(l, func() {
+			switch {
+			case from != nil:
+				l.at, l.next = from.position, 0
+			case r.Resume != nil:
+				l.gap = &gap{to: l.at, because: "the cursor is not of this history"}
+			case since != 0:
+				l.at, l.gap = s.company.since(since)
+				l.next = 0
+			}
+		})
+	})
+	if err != nil {
+		s.mu.Lock()
+		delete(s.listening, r.ID)
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// query compiles what a subscribe asks for.
+func (s *session) query(r *request) (*query, *Error) {
+	if len(r.Query) == 0 {
+		return nil, errorf(CodeInvalidArgument, "subscribe needs a query, or events")
 	}
 	return s.server.compile(s.principal.Load(), r.Query)
 }
@@ -292,11 +340,16 @@ func (s *session) query(r *request, open int) (*query, *Error) {
 // be named.
 func (s *session) unsubscribe(r *request) {
 	s.mu.Lock()
-	sub := s.byID[r.ID]
+	sub, l := s.byID[r.ID], s.listening[r.ID]
 	delete(s.byID, r.ID)
+	delete(s.listening, r.ID)
 	s.mu.Unlock()
 	tell := func() { s.say(idAnswer{Type: "unsubscribed", ID: r.ID}) }
-	if sub == nil {
+	switch {
+	case l != nil:
+		s.company.call(func() { s.company.unlisten(l, tell) })
+		return
+	case sub == nil:
 		tell()
 		return
 	}

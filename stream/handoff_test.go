@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/walwire/walwire/internal/app"
 	"github.com/walwire/walwire/internal/apptest"
 	"github.com/walwire/walwire/internal/pgtest"
 )
@@ -38,7 +39,10 @@ tables:
 
 func startItems(t *testing.T) *apptest.Server {
 	t.Helper()
-	return apptest.Start(t, apptest.Options{Schema: itemsSchema, Config: itemsConfig, Tables: []pgx.Identifier{{"public", "items"}}})
+	return apptest.Start(t, apptest.Options{
+		Schema: itemsSchema, Config: itemsConfig, Tables: []pgx.Identifier{{"public", "items"}},
+		Tuning: app.Tuning{WriteTimeout: 15 * time.Minute}, // who has opened its queries does not read while others do
+	})
 }
 
 // The hand-off from snapshot to stream, under everything that races with it:

@@ -12,33 +12,41 @@ import (
 // view stands at its predicate's anchors: under an equality in a map, under a
 // range in an interval tree, and only where it has neither in a list that every
 // change walks.
-type index struct {
-	columns []columnIndex // those with an anchor
-	scan    []*view
+type index[T anchored] struct {
+	columns []columnIndex[T] // those with an anchor
+	scan    []T
 }
 
+// anchored is what an index finds.
+type anchored interface {
+	comparable
+	anchorList() []predicate.Anchor
+}
+
+func (v *view) anchorList() []predicate.Anchor { return v.anchors }
+
 // columnIndex holds the anchors on one column.
-type columnIndex struct {
+type columnIndex[T anchored] struct {
 	column   int
 	uses     int
-	equal    map[string][]*view
-	contains map[string][]*view
-	ranges   intervalTree
+	equal    map[string][]T
+	contains map[string][]T
+	ranges   intervalTree[T]
 	nRanges  int
 }
 
-func (ix *index) column(column int) *columnIndex {
+func (ix *index[T]) column(column int) *columnIndex[T] {
 	for i := range ix.columns {
 		if ix.columns[i].column == column {
 			return &ix.columns[i]
 		}
 	}
-	ix.columns = append(ix.columns, columnIndex{column: column, equal: make(map[string][]*view), contains: make(map[string][]*view)})
+	ix.columns = append(ix.columns, columnIndex[T]{column: column, equal: make(map[string][]T), contains: make(map[string][]T)})
 	return &ix.columns[len(ix.columns)-1]
 }
 
-func (ix *index) add(v *view) {
-	for _, a := range v.anchors {
+func (ix *index[T]) add(v T) {
+	for _, a := range v.anchorList() {
 		if a.Kind == predicate.AnchorScan {
 			ix.scan = append(ix.scan, v)
 			continue
@@ -57,10 +65,10 @@ func (ix *index) add(v *view) {
 	}
 }
 
-func (ix *index) remove(v *view) {
-	for _, a := range v.anchors {
+func (ix *index[T]) remove(v T) {
+	for _, a := range v.anchorList() {
 		if a.Kind == predicate.AnchorScan {
-			ix.scan = removeView(ix.scan, v)
+			ix.scan = removeFrom(ix.scan, v)
 			continue
 		}
 		c := ix.column(a.Column)
@@ -74,13 +82,13 @@ func (ix *index) remove(v *view) {
 			c.ranges.remove(a.Range, v)
 		}
 		if c.uses--; c.uses == 0 {
-			ix.columns = slices.DeleteFunc(ix.columns, func(ci columnIndex) bool { return ci.column == a.Column })
+			ix.columns = slices.DeleteFunc(ix.columns, func(ci columnIndex[T]) bool { return ci.column == a.Column })
 		}
 	}
 }
 
-func removePosting(postings map[string][]*view, key string, v *view) {
-	if left := removeView(postings[key], v); len(left) > 0 {
+func removePosting[T comparable](postings map[string][]T, key string, v T) {
+	if left := removeFrom(postings[key], v); len(left) > 0 {
 		postings[key] = left
 	} else {
 		delete(postings, key)
@@ -89,7 +97,7 @@ func removePosting(postings map[string][]*view, key string, v *view) {
 
 // candidates calls visit for every view whose anchors admit the row, possibly
 // several times.
-func (ix *index) candidates(row *predicate.Row, visit func(*view)) error {
+func (ix *index[T]) candidates(row *predicate.Row, visit func(T)) error {
 	for i := range ix.columns {
 		c := &ix.columns[i]
 		if len(c.equal) > 0 || c.nRanges > 0 {

@@ -82,7 +82,7 @@ func drawRow(t *rapid.T) texts {
 // missed, none that left is found, and nothing of it stays behind.
 func TestIndex(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var ix index
+		var ix index[*view]
 		views := make(map[*view]bool)
 		eval := predicate.NewRow(indexed)
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {

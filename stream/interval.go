@@ -10,25 +10,25 @@ import (
 // intervalTree finds the intervals that hold a key in time logarithmic in their
 // number: a treap by lower bound, each node knowing the largest upper bound
 // below it. Equal intervals share a node.
-type intervalTree struct{ root *intervalNode }
+type intervalTree[T comparable] struct{ root *intervalNode[T] }
 
-type intervalNode struct {
+type intervalNode[T comparable] struct {
 	bounds      predicate.Range
-	views       []*view
+	items       []T
 	priority    uint32
-	left, right *intervalNode
+	left, right *intervalNode[T]
 	maxHi       string // largest hi of this subtree
 	maxInf      bool   // some hi of this subtree is infinite
 }
 
-func (t *intervalTree) add(r predicate.Range, v *view) { t.root = t.root.add(&r, v) }
+func (t *intervalTree[T]) add(r predicate.Range, v T) { t.root = t.root.add(&r, v) }
 
-func (t *intervalTree) remove(r predicate.Range, v *view) { t.root = t.root.remove(&r, v) }
+func (t *intervalTree[T]) remove(r predicate.Range, v T) { t.root = t.root.remove(&r, v) }
 
-// stab calls visit for the views of every interval that holds key.
-func (t *intervalTree) stab(key string, visit func(*view)) { t.root.stab(key, visit) }
+// stab calls visit for what stands at every interval that holds key.
+func (t *intervalTree[T]) stab(key string, visit func(T)) { t.root.stab(key, visit) }
 
-func (n *intervalNode) stab(key string, visit func(*view)) {
+func (n *intervalNode[T]) stab(key string, visit func(T)) {
 	for n != nil {
 		if !n.maxInf && key > n.maxHi {
 			return
@@ -38,7 +38,7 @@ func (n *intervalNode) stab(key string, visit func(*view)) {
 			return // everything to the right begins later still
 		}
 		if n.bounds.Contains(key) {
-			for _, v := range n.views {
+			for _, v := range n.items {
 				visit(v)
 			}
 		}
@@ -46,15 +46,15 @@ func (n *intervalNode) stab(key string, visit func(*view)) {
 	}
 }
 
-func (n *intervalNode) add(r *predicate.Range, v *view) *intervalNode {
+func (n *intervalNode[T]) add(r *predicate.Range, v T) *intervalNode[T] {
 	if n == nil {
-		n = &intervalNode{bounds: *r, views: []*view{v}, priority: rand.Uint32()}
+		n = &intervalNode[T]{bounds: *r, items: []T{v}, priority: rand.Uint32()}
 		n.update()
 		return n
 	}
 	switch c := compareRanges(r, &n.bounds); {
 	case c == 0:
-		n.views = append(n.views, v)
+		n.items = append(n.items, v)
 	case c < 0:
 		n.left = n.left.add(r, v)
 		if n.left.priority > n.priority {
@@ -70,7 +70,7 @@ func (n *intervalNode) add(r *predicate.Range, v *view) *intervalNode {
 	return n
 }
 
-func (n *intervalNode) remove(r *predicate.Range, v *view) *intervalNode {
+func (n *intervalNode[T]) remove(r *predicate.Range, v T) *intervalNode[T] {
 	if n == nil {
 		return nil
 	}
@@ -80,8 +80,8 @@ func (n *intervalNode) remove(r *predicate.Range, v *view) *intervalNode {
 	case c > 0:
 		n.right = n.right.remove(r, v)
 	default:
-		n.views = removeView(n.views, v)
-		if len(n.views) == 0 {
+		n.items = removeFrom(n.items, v)
+		if len(n.items) == 0 {
 			return joinIntervals(n.left, n.right)
 		}
 	}
@@ -90,7 +90,7 @@ func (n *intervalNode) remove(r *predicate.Range, v *view) *intervalNode {
 }
 
 // joinIntervals joins two treaps, all of a before all of b.
-func joinIntervals(a, b *intervalNode) *intervalNode {
+func joinIntervals[T comparable](a, b *intervalNode[T]) *intervalNode[T] {
 	switch {
 	case a == nil:
 		return b
@@ -106,23 +106,23 @@ func joinIntervals(a, b *intervalNode) *intervalNode {
 	return b
 }
 
-func (n *intervalNode) rotateRight() *intervalNode {
+func (n *intervalNode[T]) rotateRight() *intervalNode[T] {
 	l := n.left
 	n.left, l.right = l.right, n
 	n.update()
 	return l
 }
 
-func (n *intervalNode) rotateLeft() *intervalNode {
+func (n *intervalNode[T]) rotateLeft() *intervalNode[T] {
 	r := n.right
 	n.right, r.left = r.left, n
 	n.update()
 	return r
 }
 
-func (n *intervalNode) update() {
+func (n *intervalNode[T]) update() {
 	n.maxHi, n.maxInf = n.bounds.Hi, !n.bounds.HasHi
-	for _, child := range [...]*intervalNode{n.left, n.right} {
+	for _, child := range [...]*intervalNode[T]{n.left, n.right} {
 		if child != nil {
 			n.maxHi = max(n.maxHi, child.maxHi)
 			n.maxInf = n.maxInf || child.maxInf
@@ -130,17 +130,18 @@ func (n *intervalNode) update() {
 	}
 }
 
-// removeView removes v by swapping the last into its place.
-func removeView(views []*view, v *view) []*view {
-	for i := range views {
-		if views[i] == v {
-			last := len(views) - 1
-			views[i] = views[last]
-			views[last] = nil
-			return views[:last]
+// removeFrom removes v by swapping the last into its place.
+func removeFrom[T comparable](items []T, v T) []T {
+	for i := range items {
+		if items[i] == v {
+			last := len(items) - 1
+			items[i] = items[last]
+			var none T
+			items[last] = none
+			return items[:last]
 		}
 	}
-	return views
+	return items
 }
 
 // compareRanges orders ranges by lower bound, then by the rest.

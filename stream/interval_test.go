@@ -32,7 +32,7 @@ func TestIntervalTree(t *testing.T) {
 		v *view
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		var tree intervalTree
+		var tree intervalTree[*view]
 		var list []item
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
 			switch n := len(list); {

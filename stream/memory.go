@@ -59,13 +59,13 @@ func (c *company) count(octets int) {
 	c.hub.memory.rows.Add(int64(octets))
 }
 
-// appendLocked moves what was applied behind the chains. c.mu is held.
-func (c *company) appendLocked(v *view) {
-	before := v.chain.bytes
-	for _, e := range v.fresh {
-		v.chain.append(e, c.hub.chainBytes())
+// appendLocked moves what was applied behind a chain. c.mu is held.
+func (c *company) appendLocked(ch *chain, fresh []*entry) {
+	before := ch.bytes
+	for _, e := range fresh {
+		ch.append(e, c.hub.chainBytes())
 	}
-	c.hub.memory.chains.Add(int64(v.chain.bytes - before))
+	c.hub.memory.chains.Add(int64(ch.bytes - before))
 }
 
 // errMemory refuses a live query.

@@ -1,6 +1,6 @@
 package stream
 
-// merge gives the ops of several entries as one op a key.
+// merge gives the ops of several entries as one op a key, but every event.
 func merge(entries []*entry) []op {
 	if len(entries) == 1 {
 		return entries[0].ops
@@ -12,6 +12,9 @@ func merge(entries []*entry) []op {
 	ops := make([]op, 0, n)
 	for _, e := range entries {
 		ops = append(ops, e.ops...)
+	}
+	if len(ops) > 0 && ops[0].kind == opEvent {
+		return ops
 	}
 	return foldOps(ops)
 }

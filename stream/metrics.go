@@ -19,6 +19,8 @@ type Metrics struct {
 	Closes                             *prometheus.CounterVec
 	Latency                            prometheus.Histogram
 	Errors                             *prometheus.CounterVec
+	Events                             prometheus.Counter
+	EventErrors                        *prometheus.CounterVec
 }
 
 // NewMetrics makes a set of metrics, all zero.
@@ -48,6 +50,10 @@ func NewMetrics() *Metrics {
 		RightsChanged:   counter("rights_changed_total", "Connections whose user's rights changed while they were open."),
 		Throttled:       counter("frames_throttled_total", "Frames of clients that were read later because they came faster than limits.frames_per_second."),
 		Merges:          counter("merges_total", "Frames of a live query that told several commits at once."),
+		Events:          counter("events_total", "Named events found in the changes, once for all who hear the same."),
+		EventErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "walwire_event_errors_total", Help: "Rows of which a rule for events could not be answered, by event.",
+		}, []string{"event"}),
 		Closes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "walwire_closes_total", Help: "Connections ended by the server, by close code.",
 		}, []string{"code"}),
@@ -79,6 +85,7 @@ func (m *Metrics) Register(r prometheus.Registerer) error {
 		m.Transactions, m.Changes, m.NullCompany, m.Snapshots, m.Rereads, m.Resets, m.Resumes, m.Refills, m.Gaps,
 		m.RowBytes, m.ChainBytes, m.LogBytes, m.LogTransactions, m.Overflows, m.Mismatches,
 		m.RightsChanged, m.Throttled, m.Merges, m.Closes, m.Latency, m.FramesOut, m.BytesOut, m.Connections, m.Companies, m.Views, m.Quarantined, m.Errors,
+		m.Events, m.EventErrors,
 	} {
 		if err := r.Register(c); err != nil {
 			return err

@@ -60,7 +60,11 @@ func (s *Server) bindQuery(p *auth.Principal, parsed *clientQuery, served *table
 	if sh == nil {
 		return nil, refused
 	}
-	rule, visible, ok := sh.mapping.Access(p.Roles, p.Attributes)
+	t, ok := served.mapping.Table(parsed.Table)
+	if !ok {
+		return nil, refused
+	}
+	rule, visible, ok := t.Access(p.Roles, p.Attributes)
 	if !ok {
 		return nil, refused
 	}

@@ -62,12 +62,15 @@ func (c *company) reassess(s *session) {
 	c.log.Info("rights changed", "session", s.id, "user", p.ID, "roles", p.Roles)
 	c.hub.Metrics.RightsChanged.Inc()
 	c.mu.RLock()
-	subs := slices.Clone(s.subscriptions)
+	subs, listeners := slices.Clone(s.subscriptions), slices.Clone(s.listeners)
 	c.mu.RUnlock()
 	for _, sub := range subs {
 		if sub.watch == nil {
 			c.regrant(sub, p)
 		}
+	}
+	for _, l := range listeners {
+		c.retune(l)
 	}
 }
 

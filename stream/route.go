@@ -129,10 +129,10 @@ func (h *Hub) split(tx *cdc.Transaction, find func(key []byte) *company, everyon
 			everyone(func(co *company) { co.addReread(b.shape) })
 			continue
 		case c.Op == cdc.OpTruncate:
-			everyone(func(co *company) { co.add(rowChange{Change: c, binding: b}) })
+			everyone(func(co *company) { co.add(rowChange{Change: c, binding: b, index: i}) })
 			continue
 		}
-		h.splitRow(c, b, find, everyone)
+		h.splitRow(rowChange{Change: c, binding: b, index: i}, find, everyone)
 	}
 	for _, rel := range tx.Touched {
 		if b := h.bind(rel); b.shape != nil {
@@ -141,14 +141,17 @@ func (h *Hub) split(tx *cdc.Transaction, find func(key []byte) *company, everyon
 	}
 }
 
-func (h *Hub) splitRow(c *cdc.Change, b *binding, find func([]byte) *company, everyone func(func(*company))) {
+func (h *Hub) splitRow(ch rowChange, find func([]byte) *company, everyone func(func(*company))) {
+	c, b := ch.Change, ch.binding
 	var owner *company
 	if !c.New.Absent() {
 		kind, key := c.New.Column(b.company)
 		if kind == pgoutput.KindNull {
 			h.Metrics.NullCompany.Inc()
 		} else if owner = find(key); owner != nil {
-			owner.add(rowChange{Change: c, binding: b, here: true, was: sameCompany(c, b, key)})
+			own := ch
+			own.here, own.was = true, sameCompany(c, b, key)
+			owner.add(own)
 		}
 	}
 	if c.Op == cdc.OpInsert {
@@ -159,13 +162,15 @@ func (h *Hub) splitRow(c *cdc.Change, b *binding, find func([]byte) *company, ev
 			return
 		}
 		if former := find(key); former != nil && former != owner {
-			former.add(rowChange{Change: c, binding: b, was: true})
+			left := ch
+			left.was = true
+			former.add(left)
 		}
 		return
 	}
 	everyone(func(co *company) {
 		if co != owner {
-			co.add(rowChange{Change: c, binding: b})
+			co.add(ch)
 		}
 	})
 }
@@ -250,6 +255,7 @@ func (h *Hub) restart(c *company) {
 type companyLog struct {
 	n              uint64 // later ones have higher numbers
 	floor          cdc.LSN
+	floorTime      int64 // of the last commit that the log let go of, 0: not known
 	recent, unseen []companyTx
 }
 
@@ -257,7 +263,7 @@ func (h *Hub) logOf(c *company) companyLog {
 	h.logs++
 	log := h.splitFor(c, h.ring.of(c.id))
 	if len(h.unseen) == 0 {
-		return companyLog{h.logs, h.ring.floor, log, nil}
+		return companyLog{h.logs, h.ring.floor, h.ring.before.time, log, nil}
 	}
 	older := 0 // than the ring
 	for older < len(h.unseen) && h.unseen[older].End <= h.ring.floor {
@@ -266,7 +272,7 @@ func (h *Hub) logOf(c *company) companyLog {
 	unseen := h.splitFor(c, h.unseen[:older])
 	oldest := h.unseen[0].Commit
 	i := sort.Search(len(log), func(i int) bool { return log[i].tx.Commit >= oldest })
-	return companyLog{h.logs, h.ring.floor, log, append(unseen, log[i:]...)}
+	return companyLog{h.logs, h.ring.floor, h.ring.before.time, log, append(unseen, log[i:]...)}
 }
 
 // takeLog replaces the company's log, unless it has a later one: that of a restart
@@ -276,7 +282,7 @@ func (c *company) takeLog(log companyLog) {
 		return
 	}
 	c.logN, c.recent, c.unseen = log.n, log.recent, log.unseen
-	c.trim(max(c.floor, log.floor))
+	c.trim(log.floor, log.floorTime)
 }
 
 // splitFor gives what transactions mean to one company, by the shapes in force. The

@@ -69,6 +69,7 @@ func (s *shape) appendKey(dst []byte, from source) ([]byte, error) {
 type rowChange struct {
 	*cdc.Change
 	binding   *binding
+	index     int // in the transaction
 	here, was bool
 }
 

@@ -54,21 +54,23 @@ type session struct {
 
 	// The following are guarded by company.mu.
 	subscriptions []*subscription
+	listeners     []*listener
 	rebasing      bool     // the company has been asked to begin what is behind anew; the writer sets it
 	paused        bool     // subscriptions are being made anew
 	revoked       *closing // the session is to end before it is told anything more
 
-	mu      sync.Mutex // protects following
-	room    sync.Cond  // control has been taken
-	control [][]byte
-	waits   []*wait
-	asked   uint64 // waits so far
-	byID    map[uint64]*subscription
-	closing *closing
-	begun   bool // the welcome is the first that is said
-	closed  bool
-	clocks  []*time.Timer // of the token's end
-	unpace  func()        // ends the reader's wait for its turn; nil: none
+	mu        sync.Mutex // protects following
+	room      sync.Cond  // control has been taken
+	control   [][]byte
+	waits     []*wait
+	asked     uint64 // waits so far
+	byID      map[uint64]*subscription
+	listening map[uint64]*listener // by id
+	closing   *closing
+	begun     bool // the welcome is the first that is said
+	closed    bool
+	clocks    []*time.Timer // of the token's end
+	unpace    func()        // ends the reader's wait for its turn; nil: none
 }
 
 type closing struct {
@@ -92,7 +94,7 @@ const maxReading = 16
 const maxControl = 256
 
 func newSession(s *Server, id string, p *auth.Principal, t transport) *session {
-	ss := &session{id: id, server: s, since: time.Now(), transport: t, byID: make(map[uint64]*subscription), reading: make(chan struct{}, maxReading)}
+	ss := &session{id: id, server: s, since: time.Now(), transport: t, byID: make(map[uint64]*subscription), listening: make(map[uint64]*listener), reading: make(chan struct{}, maxReading)}
 	ss.principal.Store(p)
 	if s.options.FramesPerSecond > 0 {
 		ss.pace = rate.NewLimiter(rate.Limit(s.options.FramesPerSecond), s.options.FramesBurst)
@@ -254,7 +256,8 @@ func (s *session) collect() (out cut, ok bool) {
 		}
 		out.updates = append(out.updates, sub.update(entries))
 	}
-	if len(out.updates) > 0 || s.said < c.marked && len(s.subscriptions) > 0 {
+	s.collectEvents(&out)
+	if len(out.updates) > 0 || s.said < c.marked && len(s.subscriptions)+len(s.listeners) > 0 {
 		out.cursor, s.said = c.cursor(), c.published
 	}
 	return out, true

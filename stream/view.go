@@ -16,7 +16,7 @@ type table struct {
 	masks map[string]*mask
 	// orderings are by their canonical form.
 	orderings map[string]*ordering
-	index     index
+	index     index[*view]
 	// loading are the views that keep an overlay of what the stream says.
 	loading map[*view]struct{}
 	// rowless counts the views that hold no rows.

@@ -68,9 +68,9 @@ func (h *Hub) tidy() {
 		return // not begun
 	}
 	if h.ring.trim(h.bounds(), h.position) {
-		floor := h.ring.floor
+		floor, at := h.ring.floor, h.ring.before.time
 		for _, c := range h.companies {
-			c.inbox.push(message{do: func() { c.trim(floor) }}, 0)
+			c.inbox.push(message{do: func() { c.trim(floor, at) }}, 0)
 		}
 	}
 	h.acknowledge()

@@ -150,6 +150,30 @@ func (c *Client) Resume(id int, query string, q *Query, cursor string) {
 	}
 }
 
+// Listen subscribes to events, and reads until the server has said which there are.
+func (c *Client) Listen(id int, events string) *Feed {
+	c.tb.Helper()
+	return c.listen(id, events, "")
+}
+
+// ListenFrom is Listen from where a connection was whose last cursor was that.
+func (c *Client) ListenFrom(id int, events, cursor string) *Feed {
+	c.tb.Helper()
+	return c.listen(id, events, fmt.Sprintf(`,"resume":{"cursor":%q}`, cursor))
+}
+
+func (c *Client) listen(id int, events, resume string) *Feed {
+	c.tb.Helper()
+	f := c.Replica.Listen(id)
+	c.Send(`{"type":"subscribe","id":%d,"events":%s%s}`, id, events, resume)
+	for f.Names == nil {
+		if f := c.Read(); f.Type == "error" {
+			c.tb.Fatalf("listen to %s: %s", events, f.Raw)
+		}
+	}
+	return f
+}
+
 // Open subscribes and reads until the rows are there.
 func (c *Client) Open(id int, query string) *Query {
 	c.tb.Helper()

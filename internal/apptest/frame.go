@@ -47,8 +47,31 @@ type Update struct {
 	Modified []Row     `json:"modified"`
 	Removed  []Row     `json:"removed"`
 
+	Names  []string `json:"names"`
+	Events []Event  `json:"events"`
+
 	AddedOrder    []string `json:"added_order"`
 	ModifiedOrder []string `json:"modified_order"`
+}
+
+// Event is one named event, or a gap.
+type Event struct {
+	Event    string   `json:"event"`
+	ID       string   `json:"id"`
+	Position string   `json:"position"`
+	Time     string   `json:"time"`
+	Table    string   `json:"table"`
+	Key      Row      `json:"key"`
+	Row      Row      `json:"row"`
+	Old      Row      `json:"old"`
+	Changed  []string `json:"changed"`
+	Count    int      `json:"count"`
+	Keys     []Row    `json:"keys"`
+	From     string   `json:"from"` // of a gap, as the following
+	To       string   `json:"to"`
+	Since    string   `json:"since"`
+	Until    string   `json:"until"`
+	Because  string   `json:"because"`
 }
 
 // Snapshot is a subscription's start.
@@ -107,6 +130,7 @@ func (u *Update) join(next *Update) error {
 	u.Added = append(u.Added, next.Added...)
 	u.Modified = append(u.Modified, next.Modified...)
 	u.Removed = append(u.Removed, next.Removed...)
+	u.Events = append(u.Events, next.Events...)
 	u.AddedOrder = append(u.AddedOrder, next.AddedOrder...)
 	u.ModifiedOrder = append(u.ModifiedOrder, next.ModifiedOrder...)
 	return nil

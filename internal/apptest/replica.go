@@ -14,11 +14,14 @@ import (
 type Replica struct {
 	Cursor  string // of the last data frame
 	queries map[int]*Query
+	feeds   map[int]*Feed
 	partial *Frame // its continuation is still to come
 }
 
 // NewReplica makes a replica without live queries.
-func NewReplica() *Replica { return &Replica{queries: make(map[int]*Query)} }
+func NewReplica() *Replica {
+	return &Replica{queries: make(map[int]*Query), feeds: make(map[int]*Feed)}
+}
 
 // Query is a live query as a client shows it.
 type Query struct {
@@ -32,6 +35,31 @@ type Query struct {
 	Resets  int    // how often it was begun anew
 	Resumes int    // how often it went on
 	Err     *Frame // how it ended
+}
+
+// Feed is a subscription to events as a client has been told it.
+type Feed struct {
+	Names  []string // that it can get; nil: it has not begun
+	Events []Event
+	Err    *Frame // how it ended
+}
+
+// Listen expects events for a subscription.
+func (r *Replica) Listen(id int) *Feed {
+	f := &Feed{}
+	r.feeds[id] = f
+	return f
+}
+
+func (f *Feed) apply(u *Update) error {
+	if u.Names != nil {
+		f.Names = u.Names
+	}
+	if f.Names == nil || len(u.Added)+len(u.Modified)+len(u.Removed) > 0 || u.Snapshot != nil {
+		return fmt.Errorf("rows, or events before the names")
+	}
+	f.Events = append(f.Events, u.Events...)
+	return nil
 }
 
 // Sorted gives the rows of an ordered query in their order.
@@ -86,6 +114,9 @@ func (r *Replica) apply(f *Frame) error {
 	if f.Type == "error" && r.queries[f.ID] != nil {
 		r.queries[f.ID].Err = f
 	}
+	if f.Type == "error" && r.feeds[f.ID] != nil {
+		r.feeds[f.ID].Err = f
+	}
 	if f.Type == "data" {
 		if f.Cursor == "" {
 			return fmt.Errorf("a data frame without a cursor: %.2000s", f.Raw)
@@ -94,6 +125,12 @@ func (r *Replica) apply(f *Frame) error {
 	}
 	for i := range f.Subscriptions {
 		u := &f.Subscriptions[i]
+		if feed := r.feeds[u.ID]; feed != nil && feed.Err == nil {
+			if err := feed.apply(u); err != nil {
+				return fmt.Errorf("subscription %d: %w: %.2000s", u.ID, err, f.Raw)
+			}
+			continue
+		}
 		q := r.queries[u.ID]
 		if q == nil || q.Err != nil {
 			return fmt.Errorf("data for subscription %d, which is not open: %.2000s", u.ID, f.Raw)
