@@ -46,6 +46,16 @@ func (s *Server) Handler() http.Handler { return s.app.Handler() }
 // for nothing, so mount it only where operators alone can reach it.
 func (s *Server) AdminHandler() http.Handler { return s.app.AdminHandler() }
 
+// Reload puts another configuration in force, as far as that can be done while the
+// server runs: tables, rooms, rules, users, tokens, origins and statistics. The rest of it
+// counts from the next start on. An error has changed nothing.
+func (s *Server) Reload(ctx context.Context, cfg *mapping.Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	return s.app.Reload(ctx, cfg)
+}
+
 // Ready is closed when the server first serves.
 func (s *Server) Ready() <-chan struct{} { return s.app.Ready() }
 

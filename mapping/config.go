@@ -132,3 +132,6 @@ func defaults(name string) *Config {
 		positions:   newPositions(),
 	}
 }
+
+// LocatedAs makes errors about c name the places of another's file.
+func (c *Config) LocatedAs(other *Config) { c.File, c.positions = other.File, other.positions }

@@ -325,6 +325,7 @@ func (c *company) cursor() string {
 // adopt takes new shapes: subscriptions of changed tables are made anew, those
 // of tables that can't be served any more end. The views of reread are read again.
 func (c *company) adopt(served *tables, reread []*shape) {
+	again := c.served.mapping != served.mapping
 	c.served = served
 	for _, s := range reread {
 		if t := c.tables[s]; t != nil && served.broken[s.mapping.Name] == nil {
@@ -348,10 +349,8 @@ func (c *company) adopt(served *tables, reread []*shape) {
 		c.rebind(sub, served.broken[sub.query.shape.mapping.Name])
 	}
 	c.pause(altered, false)
-	for _, ch := range c.channels {
-		for l := range ch.listeners {
-			c.retune(l)
-		}
+	if again {
+		c.regrantAll()
 	}
 }
 

@@ -19,8 +19,7 @@ type Metrics struct {
 	Closes                             *prometheus.CounterVec
 	Latency                            prometheus.Histogram
 	Errors                             *prometheus.CounterVec
-	Events                             prometheus.Counter
-	EventErrors                        *prometheus.CounterVec
+	Events, EventErrors                prometheus.Counter
 }
 
 // NewMetrics makes a set of metrics, all zero.
@@ -51,9 +50,7 @@ func NewMetrics() *Metrics {
 		Throttled:       counter("frames_throttled_total", "Frames of clients that were read later because they came faster than limits.frames_per_second."),
 		Merges:          counter("merges_total", "Frames of a live query that told several commits at once."),
 		Events:          counter("events_total", "Named events found in the changes, once for all who hear the same."),
-		EventErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "walwire_event_errors_total", Help: "Rows of which a rule for events could not be answered, by event.",
-		}, []string{"event"}),
+		EventErrors:     counter("event_errors_total", "Rows of which a rule for events could not be answered."),
 		Closes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "walwire_closes_total", Help: "Connections ended by the server, by close code.",
 		}, []string{"code"}),

@@ -333,7 +333,7 @@ func (et *eventTable) fire(r *raiser, on mapping.EventOp, ch *mapping.EventChang
 // fail notes a rule that can't be answered of a row: it raises no event, and the others
 // go on.
 func (r *raiser) fail(et *eventTable, at int, err error) {
-	r.company.hub.Metrics.EventErrors.WithLabelValues(et.rules[at].Name).Inc()
+	r.company.hub.Metrics.EventErrors.Inc()
 	if et.failed[at]++; et.failed[at] > 1 {
 		return
 	}

@@ -61,17 +61,7 @@ func (c *company) reassess(s *session) {
 	}
 	c.log.Info("rights changed", "session", s.id, "user", p.ID, "roles", p.Roles)
 	c.hub.Metrics.RightsChanged.Inc()
-	c.mu.RLock()
-	subs, listeners := slices.Clone(s.subscriptions), slices.Clone(s.listeners)
-	c.mu.RUnlock()
-	for _, sub := range subs {
-		if sub.watch == nil {
-			c.regrant(sub, p)
-		}
-	}
-	for _, l := range listeners {
-		c.retune(l)
-	}
+	c.grant(s)
 }
 
 func sameRights(a, b *auth.Principal) bool {

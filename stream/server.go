@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/walwire/walwire/auth"
@@ -42,12 +43,8 @@ type ServerOptions struct {
 	FramesBurst     int
 	// ClientAddress gives the address of a request's client; nil: its peer's.
 	ClientAddress func(r *http.Request) string
-	// Operators are roles that may name any company; they see statistics of all.
-	Operators []string
-	// StatsRoles are roles that see the statistics of their company.
-	StatsRoles []string
-	// BranchAttribute is the user's attribute that statistics count by.
-	BranchAttribute string
+	// Viewers say who sees statistics; SetViewers changes them.
+	Viewers Viewers
 	// Behind gives how much WAL was written and not read yet, in octets, and for how long
 	// it has waited; nil: not known.
 	Behind func() (octets int64, late time.Duration)
@@ -76,6 +73,7 @@ type Server struct {
 	readers sync.WaitGroup
 	buffers sync.Pool
 	tickets *auth.Tickets
+	viewers atomic.Pointer[Viewers]
 
 	mu       sync.Mutex // protects following
 	sessions map[*session]struct{}
@@ -101,6 +99,7 @@ func NewServer(hub *Hub, o ServerOptions) *Server {
 		o.Filter = predicate.DefaultLimits()
 	}
 	s := &Server{hub: hub, options: o, mux: http.NewServeMux(), sessions: make(map[*session]struct{}), keyed: make(map[string]keyed)}
+	s.SetViewers(o.Viewers)
 	s.tickets = auth.NewTickets(o.TicketLife, o.Tickets, nil)
 	s.buffers.New = func() any { return new([]byte) }
 	s.mux.HandleFunc("GET /v1/stream", s.stream)

@@ -23,6 +23,16 @@ type Stats struct {
 	ByTransport       map[string]int `json:"byTransport"`
 }
 
+// Viewers say who sees statistics, and how they are counted.
+type Viewers struct {
+	Operators []string // roles that may name any company, and see statistics of all
+	Roles     []string // that see the statistics of their company
+	Branch    string   // the user's attribute that connections are counted by
+}
+
+// SetViewers replaces those of the options. Safe for concurrent use.
+func (s *Server) SetViewers(v Viewers) { s.viewers.Store(&v) }
+
 // stats counts the connections of a company, "" for all.
 func (s *Server) stats(company string) Stats {
 	st := Stats{
@@ -34,7 +44,7 @@ func (s *Server) stats(company string) Stats {
 		octets, late := s.options.Behind()
 		st.BehindBytes, st.BehindSeconds = octets, late.Seconds()
 	}
-	companies := make(map[string]struct{})
+	companies, viewers := make(map[string]struct{}), s.viewers.Load()
 	for _, ss := range s.connected(company, "") {
 		p := ss.principal.Load()
 		st.ConnectionCount++
@@ -43,7 +53,7 @@ func (s *Server) stats(company string) Stats {
 		if len(p.Roles) > 0 {
 			st.ByRole[p.Roles[0]]++
 		}
-		for _, branch := range valuesOf(p.Attributes[s.options.BranchAttribute]) {
+		for _, branch := range valuesOf(p.Attributes[viewers.Branch]) {
 			st.ByBranch[branch]++
 		}
 		companies[ss.company.id] = struct{}{}
@@ -101,7 +111,7 @@ func (s *Server) statsHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case s.isOperator(p) && !r.URL.Query().Has("company"):
 		writeJSON(w, http.StatusOK, s.stats(""))
-	case p.Operator || slices.ContainsFunc(p.Roles, func(role string) bool { return slices.Contains(s.options.StatsRoles, role) }):
+	case p.Operator || slices.ContainsFunc(p.Roles, func(role string) bool { return slices.Contains(s.viewers.Load().Roles, role) }):
 		writeJSON(w, http.StatusOK, s.stats(ss.company.id))
 	default:
 		writeError(w, errorf(CodePermissionDenied, "statistics are not open to this token's roles (stats.roles)"))
@@ -109,7 +119,7 @@ func (s *Server) statsHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) isOperator(p *auth.Principal) bool {
-	return slices.ContainsFunc(p.Roles, func(role string) bool { return slices.Contains(s.options.Operators, role) })
+	return slices.ContainsFunc(p.Roles, func(role string) bool { return slices.Contains(s.viewers.Load().Operators, role) })
 }
 
 // Admin is what operators ask on a listener of their own, under /admin/v1/.

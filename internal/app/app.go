@@ -27,17 +27,18 @@ const feedBytes = 8 << 20
 
 // App is one server.
 type App struct {
-	cfg      *mapping.Config
+	cfg      *mapping.Config                // of the start
+	live     atomic.Pointer[mapping.Config] // cfg, with what has been reloaded
+	reload   reload
 	log      *slog.Logger
-	loadedAt time.Time // the configuration
 	tuning   Tuning
 	registry *prometheus.Registry
 	auth     *authentications
-	jwks     *auth.JWKS        // nil: no keys are fetched
-	edge     http.Handler      // serveHTTP behind the policy for the public
-	listener net.Listener      // nil: embedded in another program's server
-	admin    net.Listener      // nil: off
-	cert     *edge.Certificate // nil: plain HTTP
+	jwks     *auth.JWKS                   // nil: no keys are fetched
+	edge     atomic.Pointer[http.Handler] // serveHTTP behind the policy for the public
+	listener net.Listener                 // nil: embedded in another program's server
+	admin    net.Listener                 // nil: off
+	cert     *edge.Certificate            // nil: plain HTTP
 	limits   *edge.Connections
 	proxies  edge.Proxies
 	server   atomic.Pointer[stream.Server]
@@ -90,8 +91,9 @@ func Embed(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 	if cfg.DatabaseURL.IsZero() {
 		return nil, errors.New("database_url is not set: give it in the config file, or as WALWIRE_DATABASE_URL")
 	}
-	a := &App{cfg: cfg, loadedAt: time.Now(), log: log, registry: prometheus.NewRegistry(), ready: make(chan struct{})}
+	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry(), ready: make(chan struct{})}
 	a.starting(errors.New("starting"))
+	a.inForce(cfg)
 	var err error
 	if a.jwks, err = NewJWKS(cfg, log); err != nil {
 		return nil, err
@@ -115,10 +117,7 @@ func Embed(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 
 // guard makes what stands between the public and the server.
 func (a *App) guard() error {
-	origins, err := edge.ParseOrigins(a.cfg.Origins)
-	if err != nil {
-		return fmt.Errorf("origins: %w", err)
-	}
+	var err error
 	if a.proxies, err = edge.ParseProxies(a.cfg.TrustedProxies); err != nil {
 		return fmt.Errorf("trusted_proxies: %w", err)
 	}
@@ -130,13 +129,25 @@ func (a *App) guard() error {
 	if err := a.registry.Register(a.limits); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	a.edge = edge.Handler(edge.Policy{BasePath: a.cfg.BasePath, Origins: origins}, http.HandlerFunc(a.serveHTTP))
+	return a.allow(a.cfg)
+}
+
+// allow puts the origins of a configuration in force.
+func (a *App) allow(cfg *mapping.Config) error {
+	origins, err := edge.ParseOrigins(cfg.Origins)
+	if err != nil {
+		return fmt.Errorf("origins: %w", err)
+	}
+	h := edge.Handler(edge.Policy{BasePath: a.cfg.BasePath, Origins: origins}, http.HandlerFunc(a.serveHTTP))
+	a.edge.Store(&h)
 	return nil
 }
 
 // Handler is the public side, for a program that serves it itself. It answers from the
 // start, and serves once Run does.
-func (a *App) Handler() http.Handler { return a.edge }
+func (a *App) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*a.edge.Load()).ServeHTTP(w, r) })
+}
 
 func (a *App) starting(why error) { a.phase.Store(&why) }
 
@@ -183,7 +194,7 @@ func (a *App) Hub() *stream.Hub {
 // Run serves until ctx ends, which is not an error, or something can't go on.
 func (a *App) Run(ctx context.Context) error {
 	group, inner := errgroup.WithContext(ctx)
-	public, admin := a.httpServer(a.edge), a.httpServer(a.adminGuard(a.adminHandler()))
+	public, admin := a.httpServer(a.Handler()), a.httpServer(a.adminGuard(a.adminHandler()))
 	public.WriteTimeout = a.answerTimeout()
 	if a.listener != nil {
 		group.Go(func() error { return a.serve(public, a.listener) })
@@ -192,6 +203,7 @@ func (a *App) Run(ctx context.Context) error {
 		group.Go(func() error { return closedIsFine(admin.Serve(a.admin)) })
 	}
 	group.Go(func() error { return a.follow(inner) })
+	group.Go(func() error { return a.watchConfig(inner) })
 	if a.jwks != nil {
 		group.Go(func() error { return a.jwks.Run(inner) })
 	}
@@ -300,11 +312,10 @@ func (a *App) newServer(hub *stream.Hub, consumer *cdc.Consumer) *stream.Server 
 		Limiter:         limiter{a.limits, a.proxies},
 		ClientAddress:   func(r *http.Request) string { return a.proxies.Client(r).String() },
 		FramesPerSecond: float64(l.FramesPerSecond), FramesBurst: l.FramesBurst,
-		Tickets:    l.TicketsPerUser,
-		Spread:     a.cfg.Drain.Spread,
-		Log:        a.log,
-		Operators:  a.cfg.User.Operators,
-		StatsRoles: a.cfg.Stats.Roles, BranchAttribute: a.cfg.Stats.Branch,
+		Tickets: l.TicketsPerUser,
+		Spread:  a.cfg.Drain.Spread,
+		Log:     a.log,
+		Viewers: viewers(a.live.Load()),
 		Behind: func() (int64, time.Duration) {
 			if h := a.health.Load(); h != nil {
 				return int64(a.lag(h)), time.Duration(a.lagSeconds(h) * float64(time.Second))

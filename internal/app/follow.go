@@ -23,6 +23,9 @@ func (a *App) follow(ctx context.Context) error {
 	if err := a.registerSlot(); err != nil {
 		return err
 	}
+	if err := a.registerReload(); err != nil {
+		return err
+	}
 	for {
 		err := a.followHistory(ctx, metrics)
 		if ctx.Err() != nil || !errors.Is(err, cdc.ErrHistoryChanged) || a.cfg.OnSlotLoss != mapping.SlotLossRecreate {
@@ -70,10 +73,12 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 		Retention: stream.Retention{
 			Age: a.cfg.Retention.Age, Bytes: int(a.cfg.Retention.Memory), Changes: a.cfg.Retention.Changes, WAL: int64(a.cfg.Retention.WAL),
 		},
-		CursorKey:  cursorKey(a.cfg),
-		LoadSchema: func(ctx context.Context) (*stream.Schema, error) { return a.served(ctx, snapshotter.Pool()) },
+		CursorKey: cursorKey(a.cfg),
+		LoadSchema: func(ctx context.Context) (*stream.Schema, error) {
+			return served(ctx, a.live.Load(), snapshotter.Pool())
+		},
 		Fingerprints: func(ctx context.Context) (map[cdc.TableName]cdc.Fingerprint, error) {
-			return cdc.Fingerprints(ctx, snapshotter.Pool(), a.cfg.Publication, tableNames(a.cfg))
+			return cdc.Fingerprints(ctx, snapshotter.Pool(), a.cfg.Publication, tableNames(a.live.Load()))
 		},
 	})
 	if err != nil {

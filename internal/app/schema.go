@@ -37,15 +37,16 @@ func (a *App) prepare(ctx context.Context, s *cdc.Snapshotter) error {
 }
 
 func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter) error {
+	cfg := a.live.Load()
 	if err := s.Ping(ctx); err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
-	if a.cfg.Manage {
-		if err := a.manage(ctx, s); err != nil {
+	if cfg.Manage {
+		if err := a.manage(ctx, cfg, s); err != nil {
 			return err
 		}
 	}
-	schema, err := a.loadSchema(ctx, s.Pool())
+	schema, err := loadSchema(ctx, cfg, s.Pool())
 	if err != nil {
 		return err
 	}
@@ -56,20 +57,20 @@ func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter) error {
 	if len(problems) > 0 {
 		return errors.Join(problems...)
 	}
-	findings, err := Inspect(ctx, a.cfg, s.Pool())
+	findings, err := Inspect(ctx, cfg, s.Pool())
 	if err != nil {
 		return err
 	}
 	if err := a.refuse(findings); err != nil {
 		return err
 	}
-	return a.awaitJoined(ctx, s)
+	return a.awaitJoined(ctx, cfg, s)
 }
 
 // awaitJoined waits for what was open when tables joined the publication, which may
 // have been while nobody watched.
-func (a *App) awaitJoined(ctx context.Context, s *cdc.Snapshotter) error {
-	joining, err := cdc.Joining(ctx, s.Pool(), a.cfg.Publication, tableNames(a.cfg))
+func (a *App) awaitJoined(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter) error {
+	joining, err := cdc.Joining(ctx, s.Pool(), cfg.Publication, tableNames(cfg))
 	if err != nil || len(joining) == 0 {
 		return err
 	}
@@ -94,32 +95,32 @@ func comesBack(err error) bool {
 
 // manage sets up publication and replica identities with the second, more
 // powerful connection, which is used for nothing else.
-func (a *App) manage(ctx context.Context, s *cdc.Snapshotter) error {
-	if a.cfg.AdminDatabaseURL.IsZero() {
+func (a *App) manage(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter) error {
+	if cfg.AdminDatabaseURL.IsZero() {
 		return errors.New("manage is true, but admin_database_url is not set")
 	}
-	conn, err := pgx.Connect(ctx, a.cfg.AdminDatabaseURL.Reveal())
+	conn, err := pgx.Connect(ctx, cfg.AdminDatabaseURL.Reveal())
 	if err != nil {
 		return fmt.Errorf("connect as admin: %w", err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	found, err := cdc.LoadTables(ctx, conn, tableNames(a.cfg))
+	found, err := cdc.LoadTables(ctx, conn, tableNames(cfg))
 	if err != nil {
 		return fmt.Errorf("read the catalogue: %w", err)
 	}
 	tables := make([]*cdc.Table, 0, len(found))
-	for _, name := range tableNames(a.cfg) {
+	for _, name := range tableNames(cfg) {
 		tables = append(tables, found[name])
 	}
-	added, err := cdc.EnsurePublication(ctx, conn, a.cfg.Publication, tables)
+	added, err := cdc.EnsurePublication(ctx, conn, cfg.Publication, tables)
 	if err != nil {
 		return err
 	}
 	if len(added) == 0 {
-		a.log.Info("publication and replica identities are as they should be", "publication", a.cfg.Publication)
+		a.log.Info("publication and replica identities are as they should be", "publication", cfg.Publication)
 		return nil
 	}
-	a.log.Info("tables joined the publication, with the replica identity that they need", "publication", a.cfg.Publication, "tables", fmt.Sprint(added))
+	a.log.Info("tables joined the publication, with the replica identity that they need", "publication", cfg.Publication, "tables", fmt.Sprint(added))
 	a.starting(errors.New("waiting for the transactions that were open when tables joined the publication"))
 	return cdc.WaitAdded(ctx, s.Pool(), a.log, added)
 }
@@ -174,15 +175,15 @@ func tableNames(cfg *mapping.Config) []cdc.TableName {
 
 // loadSchema reads the catalogue and binds the mapping to it. A table that does
 // not fit is left out and named in Broken; the others are served.
-func (a *App) loadSchema(ctx context.Context, q cdc.CatalogQuerier) (*stream.Schema, error) {
-	found, err := cdc.LoadTables(ctx, q, tableNames(a.cfg))
+func loadSchema(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) (*stream.Schema, error) {
+	found, err := cdc.LoadTables(ctx, q, tableNames(cfg))
 	var missing *cdc.TableError
 	if err != nil && !errors.As(err, &missing) {
 		return nil, fmt.Errorf("read the catalogue: %w", err)
 	}
 	schema := &stream.Schema{Tables: make(map[string]*cdc.Table), Broken: make(map[string]error)}
 	infos := make(map[string]mapping.TableInfo)
-	for _, t := range a.cfg.Tables {
+	for _, t := range cfg.Tables {
 		table := found[cdc.TableName(t.Relation)]
 		if table == nil {
 			schema.Broken[t.Name] = err
@@ -191,17 +192,17 @@ func (a *App) loadSchema(ctx context.Context, q cdc.CatalogQuerier) (*stream.Sch
 		schema.Tables[t.Name], infos[t.Name] = table, info(table)
 	}
 	if len(schema.Broken) == 0 {
-		if schema.Mapping, err = mapping.Compile(a.cfg, infos); err == nil {
+		if schema.Mapping, err = mapping.Compile(cfg, infos); err == nil {
 			return schema, nil
 		}
 	}
-	return a.partial(schema, infos)
+	return partial(schema, cfg, infos)
 }
 
 // served is loadSchema for a server that runs: a table whose changes are no
 // longer in the stream is not served.
-func (a *App) served(ctx context.Context, q cdc.CatalogQuerier) (*stream.Schema, error) {
-	schema, err := a.loadSchema(ctx, q)
+func served(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) (*stream.Schema, error) {
+	schema, err := loadSchema(ctx, cfg, q)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +210,7 @@ func (a *App) served(ctx context.Context, q cdc.CatalogQuerier) (*stream.Schema,
 	for _, t := range schema.Tables {
 		tables = append(tables, t)
 	}
-	unpublished, err := cdc.Unpublished(ctx, q, a.cfg.Publication, tables)
+	unpublished, err := cdc.Unpublished(ctx, q, cfg.Publication, tables)
 	if err != nil || len(unpublished) == 0 {
 		return schema, err
 	}
@@ -222,29 +223,29 @@ func (a *App) served(ctx context.Context, q cdc.CatalogQuerier) (*stream.Schema,
 		}
 		infos[name] = info(t)
 	}
-	return a.partial(schema, infos)
+	return partial(schema, cfg, infos)
 }
 
 // partial compiles what does not fit as a whole: the tables that say who users
 // are first, without which nothing can be served, then each of the others beside them.
-func (a *App) partial(schema *stream.Schema, infos map[string]mapping.TableInfo) (*stream.Schema, error) {
-	rest := *a.cfg
+func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mapping.TableInfo) (*stream.Schema, error) {
+	rest := *cfg
 	rest.Tables = nil
-	for _, t := range a.cfg.Tables {
-		if !a.tellsUsers(t.Name) {
+	for _, t := range cfg.Tables {
+		if !tellsUsers(cfg, t.Name) {
 			continue
 		}
 		if broken := schema.Broken[t.Name]; broken != nil {
-			return a.nothing(schema, broken)
+			return nothing(schema, cfg, broken)
 		}
 		rest.Tables = append(rest.Tables, t)
 	}
 	if _, err := mapping.Compile(&rest, infos); err != nil {
-		return a.nothing(schema, err)
+		return nothing(schema, cfg, err)
 	}
 	users := rest.Tables
-	for _, t := range a.cfg.Tables {
-		if schema.Broken[t.Name] != nil || a.tellsUsers(t.Name) {
+	for _, t := range cfg.Tables {
+		if schema.Broken[t.Name] != nil || tellsUsers(cfg, t.Name) {
 			continue
 		}
 		beside := rest
@@ -262,21 +263,21 @@ func (a *App) partial(schema *stream.Schema, infos map[string]mapping.TableInfo)
 }
 
 // tellsUsers reports whether the configuration looks users up in the table.
-func (a *App) tellsUsers(table string) bool {
-	return slices.ContainsFunc(a.cfg.User.Rows, func(r mapping.UserRowConfig) bool { return r.Table == table })
+func tellsUsers(cfg *mapping.Config, table string) bool {
+	return slices.ContainsFunc(cfg.User.Rows, func(r mapping.UserRowConfig) bool { return r.Table == table })
 }
 
 // nothing is the schema while nobody's rights can be known.
-func (a *App) nothing(schema *stream.Schema, cause error) (*stream.Schema, error) {
-	for _, t := range a.cfg.Tables {
+func nothing(schema *stream.Schema, cfg *mapping.Config, cause error) (*stream.Schema, error) {
+	for _, t := range cfg.Tables {
 		if schema.Broken[t.Name] == nil {
 			schema.Broken[t.Name] = fmt.Errorf("what says who users are can't be read: %w", cause)
 		}
 	}
 	clear(schema.Tables)
 	schema.UsersUnknown = cause
-	none := *a.cfg
-	none.Tables, none.User.Rows = nil, nil
+	none := *cfg
+	none.Tables, none.User.Rows, none.Rooms = nil, nil, nil
 	var err error
 	schema.Mapping, err = mapping.Compile(&none, nil)
 	return schema, err

@@ -138,7 +138,7 @@ func (a *App) readyz(w http.ResponseWriter, r *http.Request, s *stream.Server) {
 			busy, size := p.snapshotter.Busy()
 			body["snapshots"] = map[string]int{"busy": busy, "connections": size}
 		}
-		body["config"] = map[string]any{"loaded_at": a.loadedAt.UTC().Format(time.RFC3339)}
+		body["config"] = a.reload.state()
 		answer.body.Reset()
 		_ = json.NewEncoder(&answer.body).Encode(body) // to memory
 	}

@@ -39,6 +39,7 @@ type Server struct {
 	tuning app.Tuning
 	log    *slog.Logger
 	stop   func()
+	load   func() *mapping.Config
 	ws     atomic.Value // see WS
 }
 
@@ -108,21 +109,32 @@ func Prepare(tb testing.TB, o Options) *Server {
 	if text == "" {
 		text = example(tb)
 	}
-	cfg, err := mapping.Parse("test.yaml", []byte(text), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
-	if err != nil {
-		tb.Fatalf("config: %v", err)
+	slot := pgtest.Unique("slot")
+	s.load = func() *mapping.Config {
+		cfg, err := mapping.Parse("test.yaml", []byte(text), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+		if err != nil {
+			tb.Fatalf("config: %v", err)
+		}
+		cfg.Slot = slot
+		// Tests are many clients of few users at one address.
+		cfg.Limits.ConnectionsPerUser, cfg.Limits.ConnectionsPerAddress = 20_000, 20_000
+		cfg.Limits.ConnectionAttemptsPerSecond, cfg.Limits.ConnectionAttemptsBurst = 20_000, 20_000
+		cfg.Limits.FramesPerSecond, cfg.Limits.FramesBurst = 10_000, 10_000
+		cfg.Admin.Listen = "127.0.0.1:0" // see App.AdminURL; AdminURL here is the database's
+		if o.Edit != nil {
+			o.Edit(cfg)
+		}
+		return cfg
 	}
-	cfg.Slot = pgtest.Unique("slot")
-	// Tests are many clients of few users at one address.
-	cfg.Limits.ConnectionsPerUser, cfg.Limits.ConnectionsPerAddress = 20_000, 20_000
-	cfg.Limits.ConnectionAttemptsPerSecond, cfg.Limits.ConnectionAttemptsBurst = 20_000, 20_000
-	cfg.Limits.FramesPerSecond, cfg.Limits.FramesBurst = 10_000, 10_000
-	cfg.Admin.Listen = "127.0.0.1:0" // see App.AdminURL; AdminURL here is the database's
-	if o.Edit != nil {
-		o.Edit(cfg)
-	}
-	s.Config = cfg
+	s.Config = s.load()
 	return s
+}
+
+// Reload puts the configuration of the start in force, edited.
+func (s *Server) Reload(edit func(*mapping.Config)) error {
+	cfg := s.load()
+	edit(cfg)
+	return s.App.Reload(s.TB.Context(), cfg)
 }
 
 func (s *Server) dropRole(role string) {

@@ -1,0 +1,314 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/mapping"
+	"github.com/walwire/walwire/stream"
+)
+
+const (
+	// configInterval is how often the configuration's file is looked at.
+	configInterval = time.Second
+	// configRetry is when a file that could not be put in force for want of the database
+	// is tried again.
+	configRetry = 10 * time.Second
+)
+
+// reload is what is known of the configuration in force. Safe for concurrent use.
+type reload struct {
+	path    string
+	content []byte // of the start
+	load    func() (*mapping.Config, error)
+	now     chan struct{} // capacity 1: the file is to be read, changed or not
+
+	turn sync.Mutex // held while one is put in force
+
+	mu       sync.Mutex // protects following
+	loadedAt time.Time
+	problem  string   // why the file's content is not in force, "" when it is
+	restart  []string // settings of the file that count from the next start on
+}
+
+// FollowFile makes Run put the file at path in force again whenever it holds something
+// else than content. load reads it. Call it before Run.
+func (a *App) FollowFile(path string, content []byte, load func() (*mapping.Config, error)) {
+	a.reload.path, a.reload.content, a.reload.load, a.reload.now = path, content, load, make(chan struct{}, 1)
+}
+
+// ReadConfig makes Run read the file now, changed or not.
+func (a *App) ReadConfig() {
+	select {
+	case a.reload.now <- struct{}{}:
+	default:
+	}
+}
+
+func (a *App) inForce(cfg *mapping.Config, restart ...string) {
+	a.live.Store(cfg)
+	r := &a.reload
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.loadedAt, r.problem, r.restart = time.Now(), "", restart
+}
+
+func (r *reload) failed(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.problem = err.Error()
+}
+
+// state is for /readyz.
+func (r *reload) state() map[string]any {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	state := map[string]any{"loaded_at": r.loadedAt.UTC().Format(time.RFC3339Nano)}
+	if r.problem != "" {
+		state["error"] = r.problem
+	}
+	if len(r.restart) > 0 {
+		state["restart_needed"] = r.restart
+	}
+	return state
+}
+
+// registerReload adds the configuration's state to the metrics.
+func (a *App) registerReload() error {
+	gauge := func(name, help string, value func(r *reload) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "walwire_config_" + name, Help: help}, func() float64 {
+			a.reload.mu.Lock()
+			defer a.reload.mu.Unlock()
+			return value(&a.reload)
+		})
+	}
+	for _, c := range []prometheus.Collector{
+		gauge("loaded_timestamp_seconds", "When the configuration in force was loaded.", func(r *reload) float64 { return float64(r.loadedAt.UnixMilli()) / 1000 }),
+		gauge("reload_failing", "1 while the configuration's file has changed and can't be put in force.", func(r *reload) float64 {
+			if r.problem != "" {
+				return 1
+			}
+			return 0
+		}),
+		gauge("restart_needed", "Settings of the file that count from the next start on.", func(r *reload) float64 { return float64(len(r.restart)) }),
+	} {
+		if err := a.registry.Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// watchConfig puts the file in force when it changes, and when it is asked to.
+func (a *App) watchConfig(ctx context.Context) error {
+	r := &a.reload
+	if r.path == "" {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-a.ready:
+	}
+	seen := r.content
+	tick := time.NewTicker(configInterval)
+	defer tick.Stop()
+	var again time.Time
+	for {
+		asked := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.now:
+			asked = true
+		case <-tick.C:
+		}
+		content, err := os.ReadFile(r.path)
+		if !asked && err == nil && bytes.Equal(content, seen) && (again.IsZero() || time.Now().Before(again)) {
+			continue
+		}
+		if err == nil {
+			seen = content
+		}
+		again = time.Time{}
+		cfg, err := r.load()
+		if err == nil {
+			err = a.Reload(ctx, cfg)
+		}
+		var findings mapping.Errors
+		var refused *cdc.RefusedError
+		switch {
+		case err == nil, ctx.Err() != nil:
+		case errors.As(err, &findings), errors.As(err, &refused):
+			a.log.Error("the configuration's file is not put in force: mend it", "file", r.path, "error", err)
+		default:
+			again = time.Now().Add(configRetry)
+			a.log.Error("the configuration's file can't be put in force now", "file", r.path, "error", err, "again_in", configRetry)
+		}
+	}
+}
+
+// Reload puts another configuration in force, as far as that can be done while the
+// server runs: tables, rooms, rules, users, tokens, origins and statistics. What else differs
+// counts from the next start on, and is said so. An error has changed nothing.
+func (a *App) Reload(ctx context.Context, cfg *mapping.Config) error {
+	a.reload.turn.Lock()
+	defer a.reload.turn.Unlock()
+	restart := a.fixed(cfg)
+	taken := *a.cfg
+	taken.LocatedAs(cfg)
+	taken.Tables, taken.Rooms, taken.User, taken.Stats, taken.Origins, taken.Auth = cfg.Tables, cfg.Rooms, cfg.User, cfg.Stats, cfg.Origins, cfg.Auth
+	taken.Auth.JWKS = a.cfg.Auth.JWKS
+	err := a.put(ctx, &taken)
+	if err != nil {
+		a.reload.failed(err)
+		return err
+	}
+	a.inForce(&taken, restart...)
+	a.log.Info("the configuration is in force", "file", cfg.File, "tables", len(taken.Tables), "restart_needed", strings.Join(restart, ", "))
+	return nil
+}
+
+// put checks a configuration against the database and puts it in force between two
+// commits.
+func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
+	p, server := a.parts.Load(), a.server.Load()
+	if p == nil || server == nil {
+		return errors.New("the server is not serving yet")
+	}
+	checker, err := authenticator(cfg, a.jwks)
+	if err != nil {
+		return err
+	}
+	if cfg.Manage {
+		if err := a.manage(ctx, cfg, p.snapshotter); err != nil {
+			return err
+		}
+	}
+	if err := a.fits(ctx, cfg, p); err != nil {
+		return err
+	}
+	joined, err := a.awaitNew(ctx, cfg, p.snapshotter)
+	if err != nil {
+		return err
+	}
+	before := a.live.Swap(cfg)
+	if err := p.hub.Reconfigure(ctx, joined); err != nil {
+		a.live.Store(before)
+		return err
+	}
+	a.auth.next.Store(checker)
+	server.SetViewers(viewers(cfg))
+	if err := a.allow(cfg); err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(before.User.Rows, cfg.User.Rows) {
+		server.LookUpAgain(ctx)
+	}
+	return nil
+}
+
+// fits refuses a configuration that breaks a table which is served, or has one that
+// can't be.
+func (a *App) fits(ctx context.Context, cfg *mapping.Config, p *parts) error {
+	now := p.hub.Schema()
+	if now == nil || len(now.Broken) == 0 {
+		if err := Compile(ctx, cfg, p.snapshotter.Pool()); err != nil {
+			return err
+		}
+	}
+	schema, err := served(ctx, cfg, p.snapshotter.Pool())
+	if err != nil {
+		return err
+	}
+	for _, t := range cfg.Tables {
+		broken := schema.Broken[t.Name]
+		if broken == nil || now != nil && now.Broken[t.Name] != nil {
+			continue // as before
+		}
+		return broken
+	}
+	findings, err := Inspect(ctx, cfg, p.snapshotter.Pool())
+	if err != nil {
+		return err
+	}
+	return a.refuse(findings)
+}
+
+// awaitNew waits for what was open when tables joined the publication that were not
+// served before, and gives the place in the publication as of which they are complete.
+func (a *App) awaitNew(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter) (map[cdc.TableName]string, error) {
+	known := make(map[cdc.TableName]bool)
+	for _, name := range tableNames(a.live.Load()) {
+		known[name] = true
+	}
+	var fresh []cdc.TableName
+	for _, name := range tableNames(cfg) {
+		if !known[name] {
+			fresh = append(fresh, name)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil, nil
+	}
+	prints, err := cdc.Fingerprints(ctx, s.Pool(), cfg.Publication, fresh)
+	if err != nil {
+		return nil, err
+	}
+	if err := cdc.WaitAdded(ctx, s.Pool(), a.log, fresh); err != nil {
+		return nil, err
+	}
+	joined := make(map[cdc.TableName]string, len(fresh))
+	for name, f := range prints {
+		joined[name] = f.Publication
+	}
+	return joined, nil
+}
+
+func viewers(cfg *mapping.Config) stream.Viewers {
+	return stream.Viewers{Operators: cfg.User.Operators, Roles: cfg.Stats.Roles, Branch: cfg.Stats.Branch}
+}
+
+// fixed names the settings in which cfg differs from what the server was started with,
+// and which it can't change while it runs.
+func (a *App) fixed(cfg *mapping.Config) []string {
+	var names []string
+	for _, s := range []struct {
+		name    string
+		of, now any
+	}{
+		{"database_url", a.cfg.DatabaseURL, cfg.DatabaseURL},
+		{"database_password_file", a.cfg.DatabasePasswordFile, cfg.DatabasePasswordFile},
+		{"admin_database_url", a.cfg.AdminDatabaseURL, cfg.AdminDatabaseURL},
+		{"manage", a.cfg.Manage, cfg.Manage},
+		{"listen", a.cfg.Listen, cfg.Listen},
+		{"base_path", a.cfg.BasePath, cfg.BasePath},
+		{"trusted_proxies", a.cfg.TrustedProxies, cfg.TrustedProxies},
+		{"tls", a.cfg.TLS, cfg.TLS},
+		{"admin", a.cfg.Admin, cfg.Admin},
+		{"drain", a.cfg.Drain, cfg.Drain},
+		{"slot", a.cfg.Slot, cfg.Slot},
+		{"slot_failover", a.cfg.SlotFailover, cfg.SlotFailover},
+		{"on_slot_loss", a.cfg.OnSlotLoss, cfg.OnSlotLoss},
+		{"publication", a.cfg.Publication, cfg.Publication},
+		{"cursor_key", a.cfg.CursorKey, cfg.CursorKey},
+		{"retention", a.cfg.Retention, cfg.Retention},
+		{"limits", a.cfg.Limits, cfg.Limits},
+		{"auth.jwks", a.cfg.Auth.JWKS, cfg.Auth.JWKS},
+	} {
+		if !reflect.DeepEqual(s.of, s.now) {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
