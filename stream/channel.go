@@ -263,7 +263,8 @@ func (l *listener) head() []byte {
 		}
 		head = appendString(head, name)
 	}
-	return append(head, ']')
+	head = appendPosition(append(head, `],"from":"`...), l.at)
+	return append(head, '"')
 }
 
 // collectEvents takes what there is to say of the session's subscriptions to events.

@@ -149,7 +149,7 @@ func (a access) visible(t *table) []int {
 }
 
 // configYAML is the server's configuration.
-func configYAML(tables []*table, variant int, listen, admin string) string {
+func configYAML(tables []*table, variant int, extra bool, listen, admin string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `version: 1
 database_url: ${WALWIRE_DATABASE_URL}
@@ -182,6 +182,10 @@ tables:
 			}
 			fmt.Fprintf(&b, "      %s: {rows: %s, columns: [%s]}\n", role, rows, strings.Join(columns, ", "))
 		}
+		if extra {
+			b.WriteString("      auditor: {rows: true, columns: \"*\"}\n")
+		}
+		b.WriteString(eventsYAML(t, extra))
 	}
 	return b.String()
 }

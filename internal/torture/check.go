@@ -45,6 +45,16 @@ func (c *checker) check(ctx context.Context) error {
 			asked[q] = append(asked[q], shownTrack{p, t})
 		}
 	}
+	events := make(map[*client][]piece)
+	for _, cl := range c.run.clients {
+		if cl.feed == nil {
+			continue
+		}
+		pieces := cl.feed.takePieces()
+		if n := len(pieces); n > 0 {
+			events[cl], most = pieces, max(most, pieces[n-1].to)
+		}
+	}
 	if err := c.run.awaitHistory(ctx, most); err != nil {
 		return err
 	}
@@ -58,6 +68,9 @@ func (c *checker) check(ctx context.Context) error {
 		if c.run.failed() {
 			return nil
 		}
+	}
+	if err := c.checkEvents(ctx, events); err != nil || c.run.failed() {
+		return err
 	}
 	return c.forget(ctx, oldest)
 }

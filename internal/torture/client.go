@@ -33,6 +33,7 @@ type client struct {
 	proxy   string   // http:// address
 	way     string   // of wire's
 
+	feed    *feed // nil: none
 	subs    []*live
 	nextID  int
 	settled chan struct{} // closed once it shows the final position
@@ -82,6 +83,11 @@ func (c *client) connect(ctx context.Context) error {
 	c.choose()
 	if err := c.subscribeAll(ctx, conn); err != nil {
 		return err
+	}
+	if c.feed != nil {
+		if err := conn.Write(ctx, []byte(c.feed.request())); err != nil {
+			return err
+		}
 	}
 	var chores sync.WaitGroup
 	defer chores.Wait()

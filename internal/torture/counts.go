@@ -17,6 +17,8 @@ type counts struct {
 	crossChecked, loading              atomic.Int64
 	divergences, leaks, gaps, breaches atomic.Int64
 	restarts                           atomic.Int64 // that nobody asked for
+	events, eventsOptional, eventGaps  atomic.Int64
+	eventFaults                        atomic.Int64
 	rows                               atomic.Int64 // that writers say they changed
 
 	mu      sync.Mutex // protects following

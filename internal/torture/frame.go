@@ -32,6 +32,9 @@ type update struct {
 	Modified      []json.RawMessage `json:"modified"`
 	ModifiedOrder []string          `json:"modified_order"`
 	Removed       []json.RawMessage `json:"removed"`
+	Names         []string          `json:"names"` // of a subscription to events, as the next
+	From          string            `json:"from"`
+	Events        []json.RawMessage `json:"events"`
 }
 
 type snapshot struct {
@@ -66,6 +69,7 @@ func (f *frame) join(next *frame) error {
 		}
 		last.Added, last.AddedOrder = append(last.Added, u.Added...), append(last.AddedOrder, u.AddedOrder...)
 		last.Modified, last.ModifiedOrder = append(last.Modified, u.Modified...), append(last.ModifiedOrder, u.ModifiedOrder...)
+		last.Events = append(last.Events, u.Events...)
 		last.Removed = append(last.Removed, u.Removed...)
 	}
 	return nil

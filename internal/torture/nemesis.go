@@ -53,6 +53,7 @@ func faults() []fault {
 		{"standby-away", (*nemesis).standbyAway},
 		{"standby-kill", (*nemesis).standbyKill},
 		{"config", (*nemesis).config},
+		{"reload", (*nemesis).reload},
 		{"revoke", (*nemesis).revoke},
 		{"widen", (*nemesis).widen},
 		{"slot-drop", (*nemesis).slotDrop},
@@ -120,6 +121,16 @@ func (n *nemesis) term(ctx context.Context) error {
 
 func (n *nemesis) config(context.Context) error {
 	n.run.reconfigure()
+	return nil
+}
+
+// reload changes the configuration's file while walwire runs, by what nobody needs.
+func (n *nemesis) reload(ctx context.Context) error {
+	n.run.extra.Store(!n.run.extra.Load())
+	if err := n.stage.server.writeConfig(); err != nil {
+		return err
+	}
+	pause(ctx, n.some(2*time.Second))
 	return nil
 }
 

@@ -62,8 +62,13 @@ func (c *client) data(f *frame, data []byte) error {
 		return c.breach(fmt.Errorf("position %s comes after %s", f.Position, formatLSN(s.positions[n-1])))
 	}
 	s.positions = append(s.positions, lsn)
+	var told *update
 	for i := range f.Subscriptions {
 		u := &f.Subscriptions[i]
+		if u.ID == feedID && c.feed != nil {
+			told = u
+			continue
+		}
 		l := c.find(u.ID)
 		if l == nil {
 			return c.breach(fmt.Errorf("data for subscription %d, which is not open", u.ID))
@@ -85,6 +90,11 @@ func (c *client) data(f *frame, data []byte) error {
 		l.track.states = append(l.track.states, state{at: len(s.positions) - 1, sum: l.sum(), n: len(l.rows), loading: l.loading})
 	}
 	c.last.Store(lsn)
+	if c.feed != nil {
+		if err := c.feed.data(told, lsn, f.Cursor, s.variant, c.run.tables); err != nil {
+			return c.breach(err)
+		}
+	}
 	if f.Cursor == "" {
 		return nil
 	}
@@ -131,6 +141,9 @@ func (c *client) failed(f *frame) error {
 		}
 		_ = c.breach(fmt.Errorf("error frame: %s: %s %s", f.Code, f.Message, query))
 	}
+	if f.ID == feedID {
+		return errors.New("the subscription to events has ended")
+	}
 	if f.ID != 0 {
 		c.forget(f.ID)
 		if len(c.subs) == 0 {
@@ -146,6 +159,9 @@ func (c *client) waited(lsn uint64) {
 	c.segment.positions = append(c.segment.positions, lsn)
 	c.segment.mu.Unlock()
 	final := c.run.final.Load()
+	if c.feed != nil && !c.feed.reached(lsn, c.segment.variant) {
+		return
+	}
 	if final == 0 || lsn < final {
 		return
 	}

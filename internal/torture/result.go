@@ -2,6 +2,7 @@ package torture
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -54,6 +55,11 @@ func (r *run) result(took time.Duration) *Result {
 	out.count("states loading", c.loading.Load(), false)
 	out.count("queries asked of history", c.asked.Load(), true)
 	out.count("windows cross-checked", c.crossChecked.Load(), r.options.Windows)
+	feeds := slices.ContainsFunc(r.clients, func(c *client) bool { return c.feed != nil })
+	out.count("events compared", c.events.Load(), feeds)
+	out.count("events optional", c.eventsOptional.Load(), false)
+	out.count("gaps told", c.eventGaps.Load(), false)
+	out.count("events lost or doubled", c.eventFaults.Load(), false)
 	out.count("snapshots shown", c.snapshots.Load(), true)
 	out.count("resumes from the log", c.resumes.Load(), r.options.Resume)
 	out.count("resets on resume", c.resetsOnResume.Load(), r.options.Resume)

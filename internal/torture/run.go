@@ -39,6 +39,7 @@ type run struct {
 	clients   []*client
 
 	variant atomic.Int32  // of the configuration that is served
+	extra   atomic.Bool   // it has rules and roles that nobody needs
 	quiet   atomic.Bool   // clients stay where they are
 	final   atomic.Uint64 // position to be shown at the end, 0 before
 	written atomic.Uint64 // position that has been committed
@@ -168,6 +169,9 @@ func (r *run) startClients(ctx context.Context, group *errgroup.Group) {
 		if len(c.queries) == 0 {
 			continue
 		}
+		if i%feedEvery == 0 && slices.ContainsFunc(r.tables, func(t *table) bool { return len(eventRules(t)) > 0 }) {
+			c.feed = &feed{}
+		}
 		r.clients = append(r.clients, c)
 		group.Go(func() error { c.follow(ctx); return nil })
 	}
@@ -263,6 +267,9 @@ func (r *run) oldestShown() uint64 {
 		if last := c.last.Load(); last > 0 {
 			oldest = min(oldest, last)
 		}
+		if c.feed != nil {
+			oldest = min(oldest, c.feed.left())
+		}
 	}
 	if oldest == forever {
 		return 0
@@ -320,7 +327,7 @@ func (r *run) serverEnded(err error, log string) {
 
 // config is the configuration of the next start.
 func (r *run) config() string {
-	return configYAML(r.tables, int(r.variant.Load()), r.stage.server.listen, r.stage.server.admin)
+	return configYAML(r.tables, int(r.variant.Load()), r.extra.Load(), r.stage.server.listen, r.stage.server.admin)
 }
 
 // reconfigure starts walwire with another configuration.

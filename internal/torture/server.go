@@ -76,8 +76,7 @@ func (s *server) startUnlessHeld() (done chan struct{}, err error) {
 	if s.held {
 		return nil, nil
 	}
-	config := filepath.Join(s.dir, "walwire.yaml")
-	if err := os.WriteFile(config, []byte(s.config()), 0o600); err != nil {
+	if err := s.writeConfig(); err != nil {
 		return nil, err
 	}
 	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -85,7 +84,7 @@ func (s *server) startUnlessHeld() (done chan struct{}, err error) {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }() // the process has its own
-	cmd := exec.Command(s.binary, "serve", "--config", config)
+	cmd := exec.Command(s.binary, "serve", "--config", s.configFile())
 	cmd.Env = append(os.Environ(), "WALWIRE_DATABASE_URL="+s.databaseURL)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -111,6 +110,17 @@ func (s *server) startUnlessHeld() (done chan struct{}, err error) {
 		close(done)
 	}()
 	return done, nil
+}
+
+func (s *server) configFile() string { return filepath.Join(s.dir, "walwire.yaml") }
+
+// writeConfig puts the configuration of now into the file, all at once.
+func (s *server) writeConfig() error {
+	next := s.configFile() + ".next"
+	if err := os.WriteFile(next, []byte(s.config()), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, s.configFile())
 }
 
 func (s *server) logFile() string { return filepath.Join(s.dir, "walwire.log") }

@@ -44,7 +44,9 @@ type versions struct {
 	fresh    []*version // not yet stored
 	detached []*version // rows of a partition that is not attached
 	spans    []*span
-	grants   map[int][]grant // by the user's index
+	grants   map[int][]grant       // by the user's index
+	moves    []move                // what commits did to the rows of tables with events
+	touched  map[tableKey]*version // by the commit being applied
 	recent   []summary
 	position uint64
 	commits  int64
@@ -78,7 +80,7 @@ func commitSummary(end uint64, changes []rowChange) summary {
 }
 
 func newVersions(h *hasher, tables []*table) *versions {
-	v := &versions{hasher: h, byID: make(map[int64]*version), open: make(map[*table]map[string]*version), grants: make(map[int][]grant)}
+	v := &versions{hasher: h, byID: make(map[int64]*version), open: make(map[*table]map[string]*version), grants: make(map[int][]grant), touched: make(map[tableKey]*version)}
 	for _, t := range tables {
 		v.open[t] = make(map[string]*version)
 	}
@@ -113,6 +115,7 @@ func (v *versions) commit(end uint64, changes []rowChange) error {
 			return err
 		}
 	}
+	v.settleMoves(end)
 	v.recent = append(v.recent[max(0, len(v.recent)-remembered+1):], commitSummary(end, changes))
 	v.position = max(v.position, end)
 	v.commits++
@@ -142,6 +145,7 @@ func (v *versions) apply(end uint64, c *rowChange) error {
 		v.detached = slices.DeleteFunc(v.detached, func(row *version) bool { return row.leaf == c.leaf })
 		for key, row := range open {
 			if row.leaf == c.leaf {
+				v.noteBefore(c.table, key)
 				v.end(row, end)
 				delete(open, key)
 			}
@@ -161,6 +165,7 @@ func (v *versions) apply(end uint64, c *rowChange) error {
 		if before = open[key]; before == nil {
 			return fmt.Errorf("history: %c of %s %s at %s, which is not there", c.op, c.table.name, key, formatLSN(end))
 		}
+		v.noteBefore(c.table, key)
 		v.end(before, end)
 		delete(open, key)
 	}
@@ -201,6 +206,7 @@ func (v *versions) insert(end uint64, c *rowChange, before *version) error {
 	if v.open[c.table][row.key] != nil {
 		return fmt.Errorf("history: %s %s is inserted at %s, but it is there", c.table.name, row.key, formatLSN(end))
 	}
+	v.noteBefore(c.table, row.key)
 	v.open[c.table][row.key], v.byID[row.id] = row, row
 	v.fresh = append(v.fresh, row)
 	return nil
@@ -240,6 +246,7 @@ func keyOfRow(t *table, values []*string) (string, error) {
 func (v *versions) forget(position uint64) []int64 {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.forgetMoves(position)
 	var gone []int64
 	for id, row := range v.byID {
 		if row.to <= position {
