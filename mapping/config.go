@@ -52,6 +52,7 @@ type Config struct {
 	Auth      Auth
 	User      User
 	Stats     Stats
+	Schedules Schedules
 	// Tables are in the file's order.
 	Tables []TableConfig
 
@@ -98,6 +99,7 @@ func (d *decoder) config(n ast.Node, c *Config) {
 		field{"user", "say which claims hold the user's id, company and roles", func(n ast.Node, path string) { d.user(n, path, &c.User) }},
 		field{"users", "", func(n ast.Node, path string) { d.users(n, path, &c.User.Rows) }},
 		field{"stats", "", func(n ast.Node, path string) { d.stats(n, path, &c.Stats) }},
+		field{"schedules", "", func(n ast.Node, path string) { d.schedules(n, path, &c.Schedules) }},
 		field{"tables", "map at least one table", func(n ast.Node, path string) { d.tables(n, path, &c.Tables) }},
 	)
 }

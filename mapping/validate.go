@@ -49,6 +49,7 @@ func (c *Config) Validate() error {
 	v.limits(c.Limits)
 	v.auth(c.Auth)
 	v.user(c)
+	v.schedules(c)
 	v.tables(c)
 	return v.err()
 }
