@@ -53,6 +53,7 @@ type Config struct {
 	User      User
 	Stats     Stats
 	Rooms     []RoomConfig
+	Schedules Schedules
 	// Tables are in the file's order.
 	Tables []TableConfig
 
@@ -100,6 +101,7 @@ func (d *decoder) config(n ast.Node, c *Config) {
 		field{"users", "", func(n ast.Node, path string) { d.users(n, path, &c.User.Rows) }},
 		field{"stats", "", func(n ast.Node, path string) { d.stats(n, path, &c.Stats) }},
 		field{"rooms", "", func(n ast.Node, path string) { d.rooms(n, path, &c.Rooms) }},
+		field{"schedules", "", func(n ast.Node, path string) { d.schedules(n, path, &c.Schedules) }},
 		field{"tables", "map at least one table", func(n ast.Node, path string) { d.tables(n, path, &c.Tables) }},
 	)
 }

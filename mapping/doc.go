@@ -16,7 +16,7 @@
 // the rule is written in.
 //
 // ${NAME} and ${NAME:-default} stand for variables of the environment in every
-// value but a rule; $${ is a literal ${. Anchors, aliases, tags and merge keys
+// value but a rule and a schedule's SQL; $${ is a literal ${. Anchors, aliases, tags and merge keys
 // are not read. Files named in the configuration are relative to its folder.
 //
 // # Tables

@@ -140,7 +140,13 @@ func TestParseAdminOff(t *testing.T) {
 	}
 }
 
+// schedule is a section with one statement, and the line that follows in valid.
+func schedule(url, statement string) string {
+	return "schedules:\n" + url + "  statements:\n    tidy:\n      " + statement + "\ntables:\n"
+}
+
 func TestParseErrors(t *testing.T) {
+	const url = "  database_url: postgres://jobs@h/app\n"
 	tests := []struct{ name, old, new, want string }{
 		{"Version", "version: 1", "version: 2", "1:10: version: this program reads version 1 of the configuration: write `version: 1`"},
 		{"UnknownKey", "database_url:", "databse_url:", `2:1: unknown key "databse_url"; did you mean "database_url"?`},
@@ -213,6 +219,22 @@ func TestParseErrors(t *testing.T) {
 		{"Columns", "columns: [id, status]", "columns: id", `21:18: tables.visits.roles.staff.columns: expected a list of columns or "*" for all, got "id": write [id] for this one`},
 		{"ColumnsEmpty", "columns: [id, status]", "columns: []", "21:18: tables.visits.roles.staff.columns: is empty: list the columns the role may see, or remove the role"},
 		{"ColumnTwice", "columns: [id, status]", "columns: [id, id]", `21:23: tables.visits.roles.staff.columns[1]: "id" is here twice: keep one`},
+		{"ScheduleNoURL", "tables:\n", schedule("", "every: 1m\n      sql: SELECT 1"),
+			"14:1: schedules: database_url is missing: give the URL of a role of its own, that may do what the statements do and nothing else; empty, the schedules are off"},
+		{"ScheduleNoStatements", "tables:\n", "schedules: {database_url: x}\ntables:\n", "14:1: schedules: statements is missing: name at least one statement"},
+		{"SchedulesEmpty", "tables:\n", "schedules: {database_url: x, statements: {}}\ntables:\n", "14:42: schedules.statements: is empty: name at least one statement, or remove schedules"},
+		{"ScheduleNoEvery", "tables:\n", schedule(url, "sql: SELECT 1"), "17:5: schedules.statements.tidy: every is missing: say how often to run it, as in 1m"},
+		{"ScheduleNoSQL", "tables:\n", schedule(url, "every: 1m"), "17:5: schedules.statements.tidy: sql is missing: give the statement"},
+		{"ScheduleUnknown", "tables:\n", schedule(url, "evry: 1m\n      every: 1m\n      sql: SELECT 1"), `18:7: schedules.statements.tidy: unknown key "evry"; did you mean "every"?`},
+		{"ScheduleOften", "tables:\n", schedule(url, "every: 999ms\n      sql: SELECT 1"), "18:14: schedules.statements.tidy.every: 999ms is out of range: give 1s to 24h0m0s"},
+		{"ScheduleSeldom", "tables:\n", schedule(url, "every: 25h\n      sql: SELECT 1"), "18:14: schedules.statements.tidy.every: 25h0m0s is out of range: give 1s to 24h0m0s"},
+		{"ScheduleTimeout", "tables:\n", schedule(url, "every: 1m\n      timeout: 0s\n      sql: SELECT 1"), "19:16: schedules.statements.tidy.timeout: 0s is out of range: give 100ms to 1h0m0s"},
+		{"ScheduleSQLType", "tables:\n", schedule(url, "every: 1m\n      sql: [SELECT 1]"), "19:12: schedules.statements.tidy.sql: expected text, got a list"},
+		{"ScheduleSQLEmpty", "tables:\n", schedule(url, "every: 1m\n      sql: '-- nothing'"), "19:12: schedules.statements.tidy.sql: is empty: give the statement"},
+		{"ScheduleCommit", "tables:\n", schedule(url, "every: 1m\n      sql: '/* x */ commit'"),
+			"19:12: schedules.statements.tidy.sql: begins with COMMIT: give one statement that begins with DELETE, INSERT, MERGE, SELECT, UPDATE, WITH; it runs in a transaction of its own"},
+		{"ScheduleName", "tables:\n", replaced(t, schedule(url, "every: 1m\n      sql: SELECT 1"), "tidy", "tidy-up"),
+			`17:5: schedules.statements["tidy-up"]: "tidy-up" can't be a schedule's name: use up to 63 letters, digits and underscores`},
 		{"SecondDocument", "tables:\n", "---\ntables:\n", "15:1: a second document starts here: keep one"},
 		{"Syntax", "  audience: walwire", "  audience: [walwire", "6:3: this is not YAML: ',' or ']' must be specified"},
 	}
@@ -288,6 +310,36 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("no file in %q", err)
 		}
 	})
+}
+
+func TestParseSchedules(t *testing.T) {
+	text := replaced(t, valid, "tables:\n", `schedules:
+  database_url: ${URL:-}
+  database_password_file: password
+  statements:
+    tidy:
+      every: 1h
+      sql: |
+        -- ${literally}
+        DELETE FROM old
+    count_all: {every: 1s, timeout: 5m, sql: "(SELECT 1)"}
+tables:
+`)
+	for url, enabled := range map[string]bool{"": false, "postgres://tidy@h/app": true} {
+		cfg, err := Parse("etc/walwire.yaml", []byte(text), testEnv(map[string]string{"URL": url}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Schedules{NewSecret(url), "etc/password", []ScheduleConfig{
+			{"tidy", time.Hour, 30 * time.Second, "-- ${literally}\nDELETE FROM old\n"}, {"count_all", time.Second, 5 * time.Minute, "(SELECT 1)"},
+		}}
+		if !reflect.DeepEqual(cfg.Schedules, want) || cfg.Schedules.Enabled() != enabled {
+			t.Errorf("schedules: %+v", cfg.Schedules)
+		}
+	}
+	if cfg := mustParse(t, valid); cfg.Schedules.Enabled() {
+		t.Errorf("schedules: %+v, and none are configured", cfg.Schedules)
+	}
 }
 
 func TestParseJWKS(t *testing.T) {

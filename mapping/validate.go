@@ -50,6 +50,7 @@ func (c *Config) Validate() error {
 	v.auth(c.Auth)
 	v.user(c)
 	v.rooms(c)
+	v.schedules(c)
 	v.tables(c)
 	return v.err()
 }

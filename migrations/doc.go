@@ -10,5 +10,5 @@
 // Up applies the SQL files of this directory, each in one transaction, by
 // goose, whose record is the table walwire_migrations. It never touches a
 // database that has tables of these names from elsewhere. Role makes the
-// server's role and gives it no more than it needs.
+// server's role, SchedulesRole that of its schedules, each with no more than it needs.
 package migrations

@@ -25,7 +25,7 @@ func Role(ctx context.Context, url, name, password string, tables []pgx.Identifi
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if err := ensureRole(ctx, tx, name, verifier); err != nil {
+		if err := ensureRole(ctx, tx, name, "LOGIN REPLICATION", verifier); err != nil {
 			return err
 		}
 		return grant(ctx, tx, name, tables)
@@ -37,7 +37,7 @@ func Role(ctx context.Context, url, name, password string, tables []pgx.Identifi
 }
 
 // ensureRole creates or alters the role.
-func ensureRole(ctx context.Context, tx pgx.Tx, name, verifier string) error {
+func ensureRole(ctx context.Context, tx pgx.Tx, name, attributes, verifier string) error {
 	verb := "ALTER"
 	var superuser bool
 	err := tx.QueryRow(ctx, `SELECT rolsuper FROM pg_roles WHERE rolname = $1`, name).Scan(&superuser)
@@ -47,10 +47,10 @@ func ensureRole(ctx context.Context, tx pgx.Tx, name, verifier string) error {
 	case err != nil:
 		return fmt.Errorf("look it up: %w", err)
 	case superuser:
-		return errors.New("it exists and is a superuser: the server must not run as one, choose another name")
+		return errors.New("it exists and is a superuser: walwire must not run as one, choose another name")
 	}
 	// A verifier has no quotes: base64, digits and punctuation.
-	sql := fmt.Sprintf("%s ROLE %s LOGIN REPLICATION PASSWORD '%s'", verb, pgx.Identifier{name}.Sanitize(), verifier)
+	sql := fmt.Sprintf("%s ROLE %s %s PASSWORD '%s'", verb, pgx.Identifier{name}.Sanitize(), attributes, verifier)
 	if _, err := tx.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("%s role: %w", verb, err)
 	}

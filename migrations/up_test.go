@@ -3,6 +3,8 @@ package migrations_test
 import (
 	"errors"
 	"log/slog"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -68,6 +70,27 @@ func TestUp(t *testing.T) {
 		before := objects(t, conn)
 		mustUp(t, url)
 		equal(t, before, objects(t, conn))
+	})
+
+	t.Run("FromTheFirst", func(t *testing.T) { // a database with rows that knows the first migration alone
+		url := pgtest.Database(t)
+		mustUp(t, url)
+		conn := pgtest.MustConnect(t, url)
+		second, err := os.ReadFile("00002_dedupe_key.sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, down, _ := strings.Cut(string(second), "-- +goose Down")
+		pgtest.MustExec(t, conn, down)
+		pgtest.MustExec(t, conn, `DELETE FROM walwire_migrations WHERE version_id = 2;
+			INSERT INTO companies (name) VALUES ('a'); INSERT INTO notifications (company_id, title) SELECT id, 'kept' FROM companies, generate_series(1, 2)`)
+		mustUp(t, url)
+		if n := pgtest.MustExec(t, conn, `UPDATE notifications SET dedupe_key = id::text`).RowsAffected(); n != 2 {
+			t.Errorf("%d rows are left of 2", n)
+		}
+		if _, err := conn.Exec(t.Context(), `UPDATE notifications SET dedupe_key = 'the same'`); err == nil {
+			t.Error("two notifications of a company have one dedupe_key")
+		}
 	})
 
 	t.Run("AtOnce", func(t *testing.T) {

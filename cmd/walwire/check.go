@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/walwire/walwire/cdc"
 	"github.com/walwire/walwire/internal/app"
 	"github.com/walwire/walwire/mapping"
@@ -46,6 +48,7 @@ func (k *checkCmd) Run(ctx context.Context, c *console) error {
 				Hint: "Is it running, and does database_url lead to it, with the right password?"})
 		}
 		report.jwks(ctx, cfg)
+		report.schedules(ctx, cfg)
 	}
 	write := report.writeText
 	if k.JSON {
@@ -84,9 +87,40 @@ func (r *report) database(ctx context.Context, cfg *mapping.Config) error {
 		if unfit != nil && f.Code == cdc.CodeColumnMissing {
 			continue // said already, with its place in the file
 		}
-		r.add(finding{Severity: f.Severity, Code: f.Code, Subject: f.Subject, Message: f.Message, SQL: f.SQL, Hint: f.Hint})
+		r.found(f)
 	}
 	return nil
+}
+
+// schedules adds what their role and statements are like. The server starts without
+// them, so nothing is fatal.
+func (r *report) schedules(ctx context.Context, cfg *mapping.Config) {
+	const subject = "schedules.database_url"
+	if !cfg.Schedules.Enabled() {
+		if len(cfg.Schedules.Statements) > 0 {
+			r.add(finding{Severity: cdc.SeverityInfo, Code: codeSchedules, Subject: subject, Message: "is empty: the schedules are off"})
+		}
+		return
+	}
+	if sameLogin(cfg.DatabaseURL, cfg.Schedules.DatabaseURL) {
+		r.add(finding{Severity: cdc.SeverityWarning, Code: codeSchedules, Subject: subject, Message: "is the role of database_url: what reads for clients may then write as well",
+			Hint: "Make a role of its own with the rights that the statements need: docs/operations.md has the SQL."})
+	}
+	found, err := app.InspectSchedules(ctx, cfg)
+	if err != nil {
+		r.add(finding{Severity: cdc.SeverityWarning, Code: codeSchedules, Subject: subject, Message: "the database can't be asked: " + strings.Join(distinctLines(err.Error()), " "),
+			Hint: "Does it lead to the database, with the right password? The server starts without it and keeps trying."})
+	}
+	for _, f := range found {
+		r.found(f)
+	}
+}
+
+// sameLogin reports whether two URLs lead to one server as one role.
+func sameLogin(a, b mapping.Secret) bool {
+	x, err := pgx.ParseConfig(a.Reveal())
+	y, err2 := pgx.ParseConfig(b.Reveal())
+	return err == nil && err2 == nil && x.User == y.User && x.Host == y.Host && x.Port == y.Port
 }
 
 // jwks adds what the JWKS URL gives. The server starts without it, so nothing is fatal.

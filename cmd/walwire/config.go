@@ -9,11 +9,12 @@ import (
 
 // The variables of the environment that stand for settings of the file.
 const (
-	envDatabaseURL      = "WALWIRE_DATABASE_URL"
-	envAdminDatabaseURL = "WALWIRE_ADMIN_DATABASE_URL"
-	envListen           = "WALWIRE_LISTEN"
-	envAdminListen      = "WALWIRE_ADMIN_LISTEN"
-	envTokenSecret      = "WALWIRE_TOKEN_SECRET"
+	envDatabaseURL          = "WALWIRE_DATABASE_URL"
+	envAdminDatabaseURL     = "WALWIRE_ADMIN_DATABASE_URL"
+	envSchedulesDatabaseURL = "WALWIRE_SCHEDULES_DATABASE_URL"
+	envListen               = "WALWIRE_LISTEN"
+	envAdminListen          = "WALWIRE_ADMIN_LISTEN"
+	envTokenSecret          = "WALWIRE_TOKEN_SECRET"
 )
 
 // configFlags say which configuration to use. Flags win over the environment,

@@ -24,18 +24,20 @@ import (
 )
 
 const (
-	devRole     = "walwire" // what the server runs as
-	devTokenTTL = 24 * time.Hour
+	devRole          = "walwire"           // what the server runs as
+	devSchedulesRole = "walwire_schedules" // and its schedules
+	devEvery         = 10 * time.Second    // the schedules' interval: a demo is watched
+	devTokenTTL      = 24 * time.Hour
 	// secretFile holds the tokens' secret in a kept data directory, so that
 	// tokens survive a restart.
 	secretFile = "token_secret"
 )
 
 // devBase is what the server of `walwire dev` stands on: a private PostgreSQL
-// with the demo in it, a role, and a secret.
+// with the demo in it, roles, and a secret.
 type devBase struct {
 	cluster  *pgserver.Server
-	password string // of devRole
+	password string // of the roles
 	secret   string // that tokens are signed with
 }
 
@@ -64,7 +66,10 @@ func (b *devBase) fill(ctx context.Context, dataDir string, log *slog.Logger) (e
 	if err := demo.Seed(ctx, b.url()); err != nil {
 		return err
 	}
-	return migrations.Role(ctx, b.url(), devRole, b.password, migrations.MappedTables())
+	if err := migrations.Role(ctx, b.url(), devRole, b.password, migrations.MappedTables()); err != nil {
+		return err
+	}
+	return migrations.SchedulesRole(ctx, b.url(), devSchedulesRole, b.password)
 }
 
 // url is that of a role that may do everything: it is a toy's.
@@ -96,12 +101,22 @@ func (b *devBase) config(listen, admin string) (*mapping.Config, error) {
 	if err != nil {
 		return nil, errors.New("the private PostgreSQL has no usable URL") // the error would quote it
 	}
-	serverURL.User = url.UserPassword(devRole, b.password)
-	values := map[string]string{envDatabaseURL: serverURL.String(), envTokenSecret: b.secret, envListen: listen, envAdminListen: admin}
-	return mapping.Parse(walwire.ExampleConfigName, []byte(walwire.ExampleConfig()), func(name string) (string, bool) {
+	as := func(role string) string {
+		serverURL.User = url.UserPassword(role, b.password)
+		return serverURL.String()
+	}
+	values := map[string]string{envDatabaseURL: as(devRole), envSchedulesDatabaseURL: as(devSchedulesRole), envTokenSecret: b.secret, envListen: listen, envAdminListen: admin}
+	cfg, err := mapping.Parse(walwire.ExampleConfigName, []byte(walwire.ExampleConfig()), func(name string) (string, bool) {
 		v, ok := values[name]
 		return v, ok
 	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range cfg.Schedules.Statements {
+		cfg.Schedules.Statements[i].Every = devEvery
+	}
+	return cfg, nil
 }
 
 // devFacts is what the ready file holds.

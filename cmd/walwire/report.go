@@ -16,6 +16,7 @@ const (
 	codeConfiguration = "configuration"
 	codeDatabase      = "database"
 	codeJWKS          = "jwks"
+	codeSchedules     = "schedules"
 )
 
 // finding is one line of a report.
@@ -40,6 +41,11 @@ type report struct {
 func newReport(file string) *report { return &report{file: file} }
 
 func (r *report) add(f finding) { r.findings = append(r.findings, f) }
+
+// found adds what an inspection has found.
+func (r *report) found(f cdc.Finding) {
+	r.add(finding{Severity: f.Severity, Code: f.Code, Subject: f.Subject, Message: f.Message, SQL: f.SQL, Hint: f.Hint})
+}
 
 // configuration adds what is wrong with the file; a nil err is nothing.
 func (r *report) configuration(err error) {

@@ -33,6 +33,8 @@ for example this, and see who is told of it:
 
   UPDATE appointments SET status = 'confirmed' WHERE status = 'pending';
 
+Every 10 s a schedule reminds clients of appointments within 24 hours: in notifications, as the client.
+
 The same query shows something else with each of these tokens (for 24 hours):
 {{range .People}}
   {{.}}

@@ -17,6 +17,7 @@ import (
 	"github.com/walwire/walwire/auth"
 	"github.com/walwire/walwire/cdc"
 	"github.com/walwire/walwire/internal/edge"
+	"github.com/walwire/walwire/internal/schedule"
 	"github.com/walwire/walwire/mapping"
 	"github.com/walwire/walwire/mapping/predicate"
 	"github.com/walwire/walwire/stream"
@@ -35,6 +36,7 @@ type App struct {
 	registry *prometheus.Registry
 	auth     *authentications
 	jwks     *auth.JWKS                   // nil: no keys are fetched
+	schedule *schedule.Runner             // nil: nothing is run
 	edge     atomic.Pointer[http.Handler] // serveHTTP behind the policy for the public
 	listener net.Listener                 // nil: embedded in another program's server
 	admin    net.Listener                 // nil: off
@@ -108,6 +110,9 @@ func Embed(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 	a.auth = newAuthentications(checker)
 	if err := a.registry.Register(a.auth.total); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	if a.schedule, err = a.newSchedules(); err != nil {
+		return nil, err
 	}
 	if err := a.guard(); err != nil {
 		return nil, err
@@ -206,6 +211,9 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { return a.watchConfig(inner) })
 	if a.jwks != nil {
 		group.Go(func() error { return a.jwks.Run(inner) })
+	}
+	if a.schedule != nil {
+		group.Go(func() error { return a.schedule.Run(inner) })
 	}
 	group.Go(func() error {
 		<-inner.Done()

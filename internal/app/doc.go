@@ -5,9 +5,10 @@
 // waits for the database, reads the schema, inspects the database, and follows
 // the WAL. Its goroutines are the HTTP servers (the public one behind package edge's
 // policy, and the operators'), the consumer (one, which owns the replication connection),
-// the hub (one, which starts one a company) and, where the configuration names a JWKS URL,
-// the fetching of keys. The first that ends stops the rest; Run returns when all have
-// ended. The operators' server ends last.
+// the hub (one, which starts one a company) and, where the configuration has them, the
+// fetching of keys and the schedules, which do not wait for the WAL to be followed. The
+// first that ends stops the rest; Run returns when all have ended. The operators' server
+// ends last.
 //
 // Embed makes an App without listeners, for a program that serves Handler itself.
 //

@@ -302,6 +302,7 @@ func (a *App) fixed(cfg *mapping.Config) []string {
 		{"on_slot_loss", a.cfg.OnSlotLoss, cfg.OnSlotLoss},
 		{"publication", a.cfg.Publication, cfg.Publication},
 		{"cursor_key", a.cfg.CursorKey, cfg.CursorKey},
+		{"schedules", a.cfg.Schedules, cfg.Schedules},
 		{"retention", a.cfg.Retention, cfg.Retention},
 		{"limits", a.cfg.Limits, cfg.Limits},
 		{"auth.jwks", a.cfg.Auth.JWKS, cfg.Auth.JWKS},

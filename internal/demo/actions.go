@@ -89,13 +89,6 @@ func otherActions() []action {
 				checked_in_at = CASE status WHEN 'off' THEN now() ELSE checked_in_at END,
 				checked_out_at = CASE status WHEN 'off' THEN NULL ELSE now() END, updated_at = now()
 			WHERE id = ` + pick("staff", "status IN ('available', 'off') AND active")},
-		{"remind", 3, `
-			INSERT INTO notifications (company_id, branch_id, user_id, kind, title, body, data)
-			SELECT $1, a.branch_id, c.user_id, 'reminder', 'Your appointment',
-				'Your ' || a.service_type || ' is at ' || to_char(a.starts_at AT TIME ZONE 'UTC', 'HH24:MI') || ' UTC.',
-				jsonb_build_object('appointment_id', a.id)
-			FROM appointments a JOIN clients c ON c.id = a.client_id
-			WHERE a.id = ` + pick("appointments", "status = 'confirmed' AND starts_at > now()")},
 		{"stock", 1, `
 			INSERT INTO notifications (company_id, branch_id, role, kind, severity, title, body)
 			SELECT $1, id, 'staff', 'inventory', 'warning', 'Low stock', 'Supplies at ' || name || ' are running low.'
@@ -111,6 +104,7 @@ func otherActions() []action {
 		{"forget old notifications", 1, `
 			DELETE FROM notifications WHERE id IN (
 				SELECT id FROM notifications WHERE company_id = $1
+					AND (dedupe_key IS NULL OR created_at < now() - interval '1 day') -- else the schedule would remind again
 				ORDER BY created_at LIMIT greatest(0, (SELECT count(*) FROM notifications WHERE company_id = $1) - ` + maxNotifications + `))`},
 	}
 }

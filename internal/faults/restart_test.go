@@ -32,10 +32,15 @@ type process struct {
 // same address.
 func newProcess(t *testing.T, s *apptest.Server, extra string) *process {
 	t.Helper()
+	return newProcessOf(t, s, itemsConfig+"slot: "+s.Config.Slot+"\n"+extra+
+		"limits: {connections_per_user: 20000, connections_per_address: 20000, connection_attempts_per_second: 20000, connection_attempts_burst: 20000}\n")
+}
+
+// newProcessOf makes a process of a configuration, with the variables that s has.
+func newProcessOf(t *testing.T, s *apptest.Server, text string) *process {
+	t.Helper()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "walwire.yaml")
-	text := itemsConfig + "slot: " + s.Config.Slot + "\n" + extra +
-		"limits: {connections_per_user: 20000, connections_per_address: 20000, connection_attempts_per_second: 20000, connection_attempts_burst: 20000}\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
