@@ -6,6 +6,7 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/interpreter"
 
 	"github.com/walwire/walwire/mapping/predicate"
 )
@@ -58,6 +59,22 @@ type EventChange struct {
 	Changed  []bool // by ordinal, of an update
 }
 
+// ResolveName implements interpreter.Activation.
+func (c *EventChange) ResolveName(name string) (any, bool) {
+	switch name {
+	case "row":
+		return c.Row, true
+	case "old":
+		return c.Old, true
+	case "changed":
+		return c.Changed, true
+	}
+	return nil, false
+}
+
+// Parent implements interpreter.Activation.
+func (*EventChange) Parent() interpreter.Activation { return nil }
+
 // Holds reports whether a change satisfies the rule's condition. on is its operation.
 func (e *Event) Holds(c *EventChange) (bool, error) {
 	if e.Changes != nil && !slices.ContainsFunc(e.Changes, func(i int) bool { return c.Changed[i] }) {
@@ -66,7 +83,7 @@ func (e *Event) Holds(c *EventChange) (bool, error) {
 	if e.program == nil {
 		return true, nil
 	}
-	out, _, err := e.program.Eval(map[string]any{"row": c.Row, "old": c.Old, "changed": c.Changed})
+	out, _, err := e.program.Eval(c)
 	if err != nil {
 		return false, fmt.Errorf("event %s: %w", e.Name, err)
 	}

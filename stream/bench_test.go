@@ -26,7 +26,9 @@ func benchTable(tb testing.TB) *shape {
 version: 1
 auth: {issuer: i, audience: a, keys: [{id: k, alg: HS256, secret: "a secret of thirty-two octets or more"}]}
 user: {claims: {id: sub, company: company_id, roles: roles}}
-tables: {appointments: {table: public.appointments, company: company_id, roles: {owner: {rows: true, columns: "*"}}}}`
+tables: {appointments: {table: public.appointments, company: company_id, roles: {owner: {rows: true, columns: "*"}},
+  events: [{event: a.created, on: insert}, {event: a.moved, on: update, changes: [starts_at]}, {event: a.noted, on: update, changes: [notes], old: [notes]},
+    {event: a.confirmed, on: update, when: "changed.status && row.status == 'confirmed'"}, {event: a.dear, on: update, when: row.price > 40.0 && row.starts_at < row.ends_at}]}}`
 	cfg, err := mapping.Parse("bench", []byte(config), func(string) (string, bool) { return "", false })
 	if err != nil {
 		tb.Fatal(err)
@@ -71,6 +73,9 @@ func benchHub(tb testing.TB, views int) (*Hub, *company, *shape) {
 	}
 	h.shapes = map[string]*shape{"appointments": s}
 	h.relations = map[uint32]*shape{1: s}
+	epoch := "begun" // there is no database to ask
+	h.epoch.Store(&epoch)
+	h.ring.begin(1)
 	c := newCompany(h, benchCompany)
 	h.companies[c.id] = c
 	h.ring.scopes[c.id] = &scope{company: c}
@@ -138,5 +143,40 @@ func BenchmarkIngest(b *testing.B) {
 				h.unseen, c.unseen = h.unseen[:0], c.unseen[:0]
 			}
 		})
+	}
+}
+
+// BenchmarkRaise is one row change from a commit to the chains of two channels among
+// 1,001: that of the row's staff member, and one that hears all. Two of five rules hold.
+func BenchmarkRaise(b *testing.B) {
+	h, c, s := benchHub(b, 0)
+	all := []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}
+	for i := range 1001 {
+		node := predicate.Always()
+		if i > 0 {
+			var err error
+			if node, err = predicate.Compare(4, s.columns[4], predicate.Eq, uuid(i-1)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		c.channelOf(&eventQuery{id: fmt.Sprint(i), taps: []tapQuery{{shape: s, table: s.mapping, columns: all, access: node, predicate: node, rules: []int{0, 1, 2, 3, 4}}}})
+	}
+	txs := benchTransactions(s, 10_000, 1, 1000)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for done := 0; done < b.N; {
+		for _, tx := range txs {
+			h.batch(cdc.Batch{Transactions: []*cdc.Transaction{tx}, Progress: tx.End})
+			for _, m := range c.inbox.take(nil) {
+				for i := range m.txs {
+					c.apply(&m.txs[i])
+				}
+			}
+			c.publish()
+			if done++; done >= b.N {
+				break
+			}
+		}
+		h.unseen, c.unseen, c.recent = h.unseen[:0], c.unseen[:0], c.recent[:0]
 	}
 }

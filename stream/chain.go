@@ -75,6 +75,13 @@ func (c *chain) append(e *entry, maxBytes int) {
 	c.first += uint64(drop)
 }
 
+// prepend adds entries before all others: those of the commits above from.
+func (c *chain) prepend(entries []*entry, from cdc.LSN, bytes int) {
+	c.entries = append(entries, c.entries...)
+	c.first -= uint64(len(entries))
+	c.from, c.bytes = from, c.bytes+bytes
+}
+
 // since returns the entries from next on; false when some of them are gone.
 func (c *chain) since(next uint64) ([]*entry, bool) {
 	if next < c.first {

@@ -12,6 +12,7 @@ import (
 // chain.
 type channel struct {
 	id        string
+	query     *eventQuery
 	taps      []channelTap
 	listeners map[*listener]struct{}
 	raised    []raised // by the commit at hand
@@ -41,10 +42,10 @@ type listener struct {
 	opened bool    // the client knows of it
 	at     cdc.LSN // the client has been told everything up to here
 	next   uint64  // sequence number in the chain; 0 where the log is to be asked
-	gap    *gap    // to be said before what follows at
+	gaps   []gap   // to be said before what follows at
 }
 
-// listen opens a subscription to events. start says where; in the company's goroutine,
+// listen opens a subscription to events. start says where. In the company's goroutine,
 // like all below.
 func (c *company) listen(l *listener, start func()) *Error {
 	q, err := l.session.server.compileEvents(l.session.principal.Load(), l.request, c.served)
@@ -54,29 +55,29 @@ func (c *company) listen(l *listener, start func()) *Error {
 	ch := c.channelOf(q)
 	ch.listeners[l] = struct{}{}
 	l.names = q.names
-	c.mu.Lock()
 	l.channel, l.at, l.next = ch, c.published, ch.chain.end()
 	start()
-	l.gap = firstGap(l.gap, q.gap)
+	l.gaps = append(l.gaps, q.gaps...)
+	if l.next == 0 {
+		c.catchUp(l)
+	}
+	c.mu.Lock()
 	l.session.listeners = append(l.session.listeners, l)
 	c.mu.Unlock()
 	l.session.kick()
 	return nil
 }
 
-func firstGap(a, b *gap) *gap {
-	if a != nil {
-		return a
-	}
-	return b
-}
+// firstEvent is the sequence number of a channel's first entry: older ones may come
+// before it, and 0 stands for none.
+const firstEvent = 1 << 32
 
 // channelOf gives the channel of a compiled request, made when it is the first.
 func (c *company) channelOf(q *eventQuery) *channel {
 	if ch := c.channels[q.id]; ch != nil {
 		return ch
 	}
-	ch := &channel{id: q.id, listeners: make(map[*listener]struct{}), chain: chain{from: c.position, first: 1}}
+	ch := &channel{id: q.id, query: q, listeners: make(map[*listener]struct{}), chain: chain{from: c.position, first: firstEvent}}
 	c.raiser.add(ch, q)
 	c.channels[q.id] = ch
 	return ch
@@ -126,7 +127,7 @@ func (c *company) retune(l *listener) {
 	ch.listeners[l] = struct{}{}
 	l.names = q.names
 	c.mu.Lock()
-	l.channel, l.next, l.opened, l.gap = ch, 0, false, firstGap(l.gap, q.gap)
+	l.channel, l.next, l.opened, l.gaps = ch, 0, false, append(l.gaps, q.gaps...)
 	c.mu.Unlock()
 	c.quit(before, l)
 	l.session.kick()
@@ -182,7 +183,7 @@ type pull struct {
 	company  *company
 	listener *listener
 	from, to cdc.LSN
-	gap      *gap
+	gaps     []gap
 }
 
 // pullChanges is how many changes of the log are looked at in one go.
@@ -191,8 +192,10 @@ const pullChanges = 2000
 // each calls emit with every event of the log, in order, until it says false. It runs in
 // the session's writer, and holds a part of the log at a time.
 func (p *pull) each(emit func(data []byte) bool) {
-	if p.gap != nil && !emit(p.gap.json()) {
-		return
+	for _, g := range p.gaps {
+		if !emit(g.json()) {
+			return
+		}
 	}
 	for from := p.from; from < p.to; {
 		var events [][]byte
@@ -221,31 +224,70 @@ func (c *company) eventsAfter(l *listener, from, to cdc.LSN) (events [][]byte, n
 	if err != nil {
 		return events, to // it is about to end
 	}
+	entries, next := c.entriesAfter(q, from, to, pullChanges)
+	for _, e := range entries {
+		for _, o := range e.ops {
+			events = append(events, o.data)
+		}
+	}
+	return events, next
+}
+
+// entriesAfter finds in the log what a channel tells of the commits above from, up to
+// to, or as far as so many changes lead.
+func (c *company) entriesAfter(q *eventQuery, from, to cdc.LSN, most int) (entries []*entry, next cdc.LSN) {
 	r, ch := newRaiser(c), &channel{}
 	r.add(ch, q)
 	changes := 0
-	for i := c.logAfter(from); i < len(c.recent); i++ {
+	for i := c.logAfter(from); i < len(c.recent) && c.recent[i].tx.End <= to; i++ {
 		t := &c.recent[i]
-		if t.tx.End > to {
-			break
-		}
 		r.commit(t)
-		for _, o := range ch.take() {
-			events = append(events, o.data)
+		if ops := ch.take(); len(ops) > 0 {
+			entries = append(entries, &entry{position: t.tx.End, time: t.tx.Time, ops: ops})
 		}
 		r.touched = r.touched[:0]
-		if changes += len(t.changes); changes >= pullChanges {
-			return events, t.tx.End
+		if changes += len(t.changes); changes >= most {
+			return entries, t.tx.End
 		}
 	}
-	return events, to
+	return entries, to
+}
+
+// backfillChanges is how many changes of the log are looked at so that all who come back
+// to a channel at about the same place share what is found.
+const backfillChanges = 20_000
+
+// catchUp lets a listener that comes back go on from its channel's chain, as far as that
+// reaches back, or can be made to. Else it asks the log by itself.
+func (c *company) catchUp(l *listener) {
+	ch := l.channel
+	if l.at >= ch.chain.from {
+		l.next, _ = ch.chain.after(l.at)
+		return
+	}
+	if l.at < c.floor {
+		return
+	}
+	entries, next := c.entriesAfter(ch.query, l.at, ch.chain.from, backfillChanges)
+	bytes := 0
+	for _, e := range entries {
+		bytes += e.size()
+	}
+	if next < ch.chain.from || ch.chain.bytes+bytes > c.hub.chainBytes() {
+		return
+	}
+	c.mu.Lock()
+	ch.chain.prepend(entries, l.at, bytes)
+	c.mu.Unlock()
+	c.hub.memory.chains.Add(int64(bytes))
+	l.next, _ = ch.chain.after(l.at)
 }
 
 // since gives where to start so as to be told of the commits from a time on; and what is
 // missing of them. In the company's goroutine.
-func (c *company) since(at int64) (cdc.LSN, *gap) {
+func (c *company) since(at int64) (cdc.LSN, []gap) {
 	if c.floorTime == 0 || at <= c.floorTime {
-		return c.floor, &gap{to: c.floor, since: at, until: c.floorTime, because: "the log does not reach back so far"}
+		return c.floor, []gap{{to: c.floor, since: at, until: c.floorTime, because: "the log does not reach back so far"}}
 	}
 	i := sort.Search(len(c.recent), func(i int) bool { return c.recent[i].tx.Time >= at })
 	if i == 0 {
@@ -277,15 +319,18 @@ func (s *session) collectEvents(out *cut) {
 		}
 		ch := l.channel
 		entries, ok := ch.chain.since(l.next)
-		if ok && l.gap == nil {
+		switch {
+		case !ok:
+			u.pull = &pull{company: s.company, listener: l, from: l.at, to: out.position, gaps: l.gaps}
+		case len(l.gaps) > 0:
+			u.pull, u.entries = &pull{gaps: l.gaps}, entries
+		default:
 			u.entries = entries
-		} else {
-			u.pull = &pull{company: s.company, listener: l, from: l.at, to: out.position, gap: l.gap}
 		}
 		if len(entries) > 0 || u.pull != nil || u.names != nil {
 			out.updates = append(out.updates, u)
 		}
-		l.opened, l.at, l.next, l.gap = true, out.position, ch.chain.end(), nil
+		l.opened, l.at, l.next, l.gaps = true, out.position, ch.chain.end(), nil
 	}
 }
 

@@ -24,7 +24,7 @@ type eventQuery struct {
 	id    string
 	names []string
 	taps  []tapQuery
-	gap   *gap // of tables that can't be served now
+	gaps  []gap // of tables that can't be served now
 }
 
 // tapQuery is its part in one table.
@@ -166,7 +166,7 @@ func (s *Server) compileEvents(p *auth.Principal, e *clientEvents, served *table
 		}
 		sh := served.shapes[t.Name]
 		if sh == nil || served.broken[t.Name] != nil {
-			q.gap = &gap{table: t.Name, because: "the table can't be served now"}
+			q.gaps = append(q.gaps, gap{table: t.Name, because: "the table can't be served now"})
 			continue
 		}
 		for _, group := range byRooms(t.Events(), readableRules(t.Events(), rules, columns)) {
@@ -187,9 +187,9 @@ func (s *Server) compileEvents(p *auth.Principal, e *clientEvents, served *table
 	slices.Sort(q.names)
 	q.names, q.id = slices.Compact(q.names), id.String()
 	switch {
-	case !open && q.gap == nil:
+	case !open && len(q.gaps) == 0:
 		return nil, errorf(CodePermissionDenied, "no event that matches %s is open to this token's roles", strings.Join(e.Names, ", "))
-	case len(q.names) == 0 && q.gap == nil:
+	case len(q.names) == 0 && len(q.gaps) == 0:
 		return nil, errorf(CodeInvalidArgument, "none of these events goes to %s", strings.Join(e.Rooms, ", "))
 	}
 	return q, nil

@@ -313,9 +313,9 @@ func (s *session) listen(r *request) *Error {
 			case from != nil:
 				l.at, l.next = from.position, 0
 			case r.Resume != nil:
-				l.gap = &gap{to: l.at, because: "the cursor is not of this history"}
+				l.gaps = []gap{{to: l.at, because: "the cursor is not of this history"}}
 			case since != 0:
-				l.at, l.gap = s.company.since(since)
+				l.at, l.gaps = s.company.since(since)
 				l.next = 0
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strconv"
 
@@ -28,7 +29,8 @@ type eventTable struct {
 	shape   *shape
 	mapping *mapping.Table
 	rules   []*mapping.Event
-	wanted  []int // of each rule: how many taps
+	wanted  []int     // of each rule: how many taps
+	about   [3][2]int // by operation, of the row as it is and as it was: how many taps
 	taps    map[*tap]struct{}
 	index   index[*tap]
 	lenses  map[string]*lens
@@ -37,8 +39,10 @@ type eventTable struct {
 	row     row
 	old     row
 	changed []bool
-	fired   []int // of rules, by the row at hand
-	failed  []int // rows of the commit at hand whose rule failed, by rule
+	json    []byte    // memory used again for every row
+	matched [2][]*tap // by the row at hand, as it is and as it was
+	fired   []int     // of rules, by the row at hand
+	failed  []int     // rows of the commit at hand whose rule failed, by rule
 	bulky   []*tap
 }
 
@@ -110,12 +114,22 @@ func (r *raiser) add(ch *channel, q *eventQuery) {
 		t := &tap{channel: ch, predicate: spec.predicate, access: spec.access, anchors: spec.predicate.Anchors(spec.shape.distinct), lenses: make([]*lens, len(et.rules))}
 		for _, at := range spec.rules {
 			t.lenses[at] = et.lens(et.rules[at], spec.columns)
-			et.wanted[at]++
+			et.want(at, 1)
 		}
 		et.taps[t] = struct{}{}
 		et.index.add(t)
 		ch.taps = append(ch.taps, channelTap{et, t})
 	}
+}
+
+// want counts a tap for a rule in, or out.
+func (et *eventTable) want(at, n int) {
+	et.wanted[at] += n
+	i := 0
+	if et.rules[at].OfOld {
+		i = 1
+	}
+	et.about[et.rules[at].On][i] += n
 }
 
 func (r *raiser) table(s *shape, t *mapping.Table) *eventTable {
@@ -133,7 +147,7 @@ func (r *raiser) remove(ch *channel) {
 	for _, ct := range ch.taps {
 		for at, l := range ct.tap.lenses {
 			if l != nil {
-				ct.table.wanted[at]--
+				ct.table.want(at, -1)
 			}
 		}
 		ct.table.index.remove(ct.tap)
@@ -258,21 +272,33 @@ func (r *raiser) change(t *companyTx, et *eventTable, p *pending) error {
 		return nil
 	}
 	r.rows++
-	if !et.fire(r, on, &ch) {
-		return nil
-	}
 	if ch.Row != nil {
 		et.eval.Reset(&et.row)
 	}
 	if ch.Old != nil {
 		et.former.Reset(&et.old)
 	}
-	for _, old := range [...]bool{false, true} {
-		subject := et.eval
-		if old {
-			subject = et.former
+	// Who may hear of the row comes first: rules cost more.
+	matched, err := r.match(et, on)
+	if err != nil || !matched || !et.fire(r, on, &ch) {
+		return err
+	}
+	for i, taps := range et.matched {
+		for _, tap := range taps {
+			if err := r.deliver(t, et, tap, on, i == 1, index); err != nil {
+				return err
+			}
 		}
-		if !slices.ContainsFunc(et.fired, func(at int) bool { return et.rules[at].OfOld == old }) {
+	}
+	return nil
+}
+
+// match finds the taps that may hear of the row at hand as it is, and as it was where
+// there are rules about that; false for none.
+func (r *raiser) match(et *eventTable, on mapping.EventOp) (bool, error) {
+	for i, subject := range [...]*predicate.Row{et.eval, et.former} {
+		et.matched[i] = et.matched[i][:0]
+		if et.about[on][i] == 0 {
 			continue
 		}
 		var failed error
@@ -282,22 +308,21 @@ func (r *raiser) change(t *companyTx, et *eventTable, p *pending) error {
 				return
 			}
 			tap.mark = r.net.seen
-			ok, err := tap.predicate.Eval(subject)
-			if ok && err == nil {
-				err = r.deliver(t, et, tap, on, old, index)
-			}
-			if failed == nil {
+			switch ok, err := tap.predicate.Eval(subject); {
+			case err != nil:
 				failed = err
+			case ok:
+				et.matched[i] = append(et.matched[i], tap)
 			}
 		})
 		if err == nil {
 			err = failed
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return len(et.matched[0])+len(et.matched[1]) > 0, nil
 }
 
 // compare finds the columns that differ between old and row; false for none.
@@ -410,7 +435,8 @@ func (l *lens) make(t *companyTx, et *eventTable, nth uint64, index int, was boo
 	if l.rule.OfOld {
 		subject = &et.old
 	}
-	full, keyEnd, err := l.row.append(nil, subject)
+	full, keyEnd, err := l.row.append(et.json[:0], subject)
+	et.json = full
 	if err != nil {
 		return nil, err
 	}
@@ -455,7 +481,7 @@ func (l *lens) appendChanged(buf []byte, et *eventTable) []byte {
 // eventHead begins an event. Its id is made of the commit, the change's place in it and
 // the rule's in the configuration: it is the same for all, and after a restart.
 func eventHead(rule *mapping.Event, et *eventTable, t *companyTx, index int) []byte {
-	buf := append(make([]byte, 0, 256), `{"event":`...)
+	buf := append(make([]byte, 0, 512), `{"event":`...)
 	buf = appendString(buf, rule.Name)
 	buf = append(buf, `,"id":"`...)
 	buf = strconv.AppendUint(buf, uint64(t.tx.Commit), 16)
@@ -467,7 +493,20 @@ func eventHead(rule *mapping.Event, et *eventTable, t *companyTx, index int) []b
 	return appendString(buf, et.mapping.Name)
 }
 
-func appendPosition(buf []byte, at cdc.LSN) []byte { return append(buf, at.String()...) }
+// appendPosition appends a position as PostgreSQL prints it.
+func appendPosition(buf []byte, at cdc.LSN) []byte {
+	buf = appendHex(buf, uint32(at>>32))
+	return appendHex(append(buf, '/'), uint32(at))
+}
+
+func appendHex(buf []byte, n uint32) []byte {
+	const digits = "0123456789ABCDEF"
+	shift := max(bits.Len32(n)-1, 0) &^ 3
+	for ; shift >= 0; shift -= 4 {
+		buf = append(buf, digits[n>>shift&15])
+	}
+	return buf
+}
 
 // collect notes a row of an event of several.
 func (t *tap) collect(et *eventTable, at int, row uint64, index int, key []byte) {
