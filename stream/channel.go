@@ -159,6 +159,8 @@ func (c *company) forgetEvents() {
 	for _, ch := range c.channels {
 		clear(ch.fresh)
 		ch.fresh = ch.fresh[:0]
+		c.hub.memory.chains.Add(-int64(ch.chain.bytes))
+		ch.chain = chain{from: c.position, first: ch.chain.end()}
 		for l := range ch.listeners {
 			l.next = 0
 			c.touched[l.session] = struct{}{}

@@ -30,6 +30,7 @@ type company struct {
 	routing routing // the hub's
 	users   int     // sessions; the hub's
 	stop    bool
+	ended   chan struct{} // closed when nothing is done any more
 	slots   chan struct{} // a place for each snapshot that may be read at once
 	log     *slog.Logger
 
@@ -82,6 +83,7 @@ func newCompany(h *Hub, id string) *company {
 	c := &company{
 		hub:      h,
 		id:       id,
+		ended:    make(chan struct{}),
 		inbox:    inbox{ready: make(chan struct{}, 1)},
 		slots:    make(chan struct{}, max(h.Connections-1, 1)),
 		log:      h.Log.With("company", id),
@@ -139,6 +141,7 @@ func (h *Hub) leave(c *company) {
 }
 
 func (c *company) run() {
+	defer close(c.ended)
 	var messages []message
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -195,6 +198,7 @@ func (c *company) call(fn func()) {
 	}}, 0)
 	select {
 	case <-done:
+	case <-c.ended:
 	case <-c.hub.done:
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/walwire/walwire/internal/app"
 	"github.com/walwire/walwire/internal/apptest"
 	"github.com/walwire/walwire/mapping"
@@ -322,5 +324,41 @@ func TestBulkEvents(t *testing.T) {
 				t.Errorf("told %d of few", len(mine.Events))
 			}
 		})
+	}
+}
+
+// A company whose inbox overflows, and so does not see every commit by itself, tells all
+// events, also those who come back later.
+func TestEventsOverflow(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{Tuning: app.Tuning{InboxBytes: 8 << 10}})
+	s.Exec(seed)
+	s.Exec(`INSERT INTO appointments (company_id, starts_at, ends_at) SELECT $1, now(), now() + interval '1 h' FROM generate_series(1, 20) i`, companyA)
+	const events = `{"names":["appointment.status_changed"]}`
+	c := s.Connect(s.Owner(companyA))
+	feed := c.Listen(1, events)
+	s.Wait(c)
+	cursor := c.Cursor
+	const rounds = 30
+	for i := range rounds {
+		s.Exec(`UPDATE appointments SET status = $1`, []string{"confirmed", "pending"}[i%2])
+	}
+	s.Wait(c)
+	again := s.Connect(s.Owner(companyA))
+	later := again.ListenFrom(1, events, cursor)
+	s.Wait(again)
+	if n := testutil.ToFloat64(s.Hub().Metrics.Overflows); n == 0 {
+		t.Error("the inbox did not overflow")
+	}
+	for i, f := range []*apptest.Feed{feed, later} {
+		seen := make(map[string]bool)
+		for _, e := range f.Events {
+			if seen[e.ID] || e.Event != "appointment.status_changed" {
+				t.Fatalf("feed %d: twice, or a gap: %+v", i, e)
+			}
+			seen[e.ID] = true
+		}
+		if len(seen) != rounds*20 {
+			t.Errorf("feed %d was told %d of %d", i, len(seen), rounds*20)
+		}
 	}
 }
