@@ -28,6 +28,7 @@ type raiser struct {
 type eventTable struct {
 	shape   *shape
 	mapping *mapping.Table
+	sealer  *sealer
 	rules   []*mapping.Event
 	wanted  []int     // of each rule: how many taps
 	about   [3][2]int // by operation, of the row as it is and as it was: how many taps
@@ -97,9 +98,9 @@ func newRaiser(c *company) *raiser {
 	return &raiser{company: c, tables: make(map[*shape][]*eventTable), net: scratch{at: make(map[string]int)}}
 }
 
-func newEventTable(s *shape, t *mapping.Table) *eventTable {
+func newEventTable(s *shape, t *mapping.Table, ids *sealer) *eventTable {
 	et := &eventTable{
-		shape: s, mapping: t, rules: t.Events(), taps: make(map[*tap]struct{}), lenses: make(map[string]*lens),
+		shape: s, mapping: t, sealer: ids, rules: t.Events(), taps: make(map[*tap]struct{}), lenses: make(map[string]*lens),
 		eval: predicate.NewRow(s.columns), former: predicate.NewRow(s.columns), changed: make([]bool, len(s.columns)),
 	}
 	et.wanted, et.failed = make([]int, len(et.rules)), make([]int, len(et.rules))
@@ -138,7 +139,7 @@ func (r *raiser) table(s *shape, t *mapping.Table) *eventTable {
 			return et
 		}
 	}
-	et := newEventTable(s, t)
+	et := newEventTable(s, t, r.company.hub.sealer)
 	r.tables[s] = append(r.tables[s], et)
 	return et
 }
@@ -444,7 +445,7 @@ func (l *lens) make(t *companyTx, et *eventTable, nth uint64, index int, was boo
 	if l.rule.Several > 0 {
 		return m, nil
 	}
-	buf := eventHead(l.rule, et, t, index)
+	buf := et.eventHead(l.rule, t, index)
 	buf = append(append(buf, `,"key":`...), m.key...)
 	if !l.bare {
 		buf = append(append(buf, `,"row":`...), full...)
@@ -478,15 +479,11 @@ func (l *lens) appendChanged(buf []byte, et *eventTable) []byte {
 	return append(buf, ']')
 }
 
-// eventHead begins an event. Its id is made of the commit, the change's place in it and
-// the rule's in the configuration: it is the same for all, and after a restart.
-func eventHead(rule *mapping.Event, et *eventTable, t *companyTx, index int) []byte {
+// eventHead begins an event.
+func (et *eventTable) eventHead(rule *mapping.Event, t *companyTx, index int) []byte {
 	buf := append(make([]byte, 0, 512), `{"event":`...)
 	buf = appendString(buf, rule.Name)
-	buf = append(buf, `,"id":"`...)
-	buf = strconv.AppendUint(buf, uint64(t.tx.Commit), 16)
-	buf = strconv.AppendInt(append(buf, '-'), int64(index), 16)
-	buf = strconv.AppendInt(append(buf, '-'), int64(rule.Ordinal), 16)
+	buf = et.sealer.appendEventID(append(buf, `,"id":"`...), t.tx.Commit, index, rule.Ordinal)
 	buf = appendPosition(append(buf, `","position":"`...), t.tx.End)
 	buf = appendTime(append(buf, `","time":"`...), t.tx.Time)
 	buf = append(buf, `","table":`...)
@@ -557,7 +554,7 @@ func (r *raiser) stand(ch *channel, rule *mapping.Event, rows []uint64) {
 }
 
 func bulkJSON(rule *mapping.Event, et *eventTable, t *companyTx, b *bulk) []byte {
-	buf := eventHead(rule, et, t, b.index)
+	buf := et.eventHead(rule, t, b.index)
 	buf = strconv.AppendInt(append(buf, `,"count":`...), int64(len(b.keys)), 10)
 	buf = append(buf, `,"keys":[`...)
 	for i, key := range b.keys[:min(len(b.keys), maxKeys)] {
