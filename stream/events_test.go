@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -360,5 +361,48 @@ func TestEventsOverflow(t *testing.T) {
 		if len(seen) != rounds*20 {
 			t.Errorf("feed %d was told %d of %d", i, len(seen), rounds*20)
 		}
+	}
+}
+
+// What NULL is in a condition, and what becomes of a rule that can't be answered.
+func TestEventsNull(t *testing.T) {
+	conditions := map[string]string{
+		"null.less":    "row.price < 20.0",
+		"null.guarded": "row.price != null && row.price < 20.0",
+		"null.equal":   "row.notes == 'abc'",
+		"null.other":   "row.notes != 'abc'",
+		"null.listed":  "row.notes in ['abc']",
+		"null.or":      "row.price < 20.0 || row.status == 'pending'",
+		"null.and":     "row.price < 20.0 && row.status == 'completed'",
+		"null.prefix":  "row.notes.startsWith('a')",
+	}
+	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) {
+		for _, name := range slices.Sorted(maps.Keys(conditions)) {
+			e := mapping.EventConfig{Event: name, On: mapping.OnInsert, When: mapping.Expression{Text: conditions[name]}}
+			c.Tables[0].Events = append(c.Tables[0].Events, e)
+		}
+	}})
+	s.Exec(seed)
+	c := s.Connect(s.Owner(companyA))
+	feed := c.Listen(1, `{"names":["null.*"]}`)
+	const row = `INSERT INTO appointments (company_id, starts_at, ends_at, price, notes) VALUES ($1, now(), now() + interval '1 h', $2, $3)`
+	s.Exec(row, companyA, "12.50", "abc")
+	s.Wait(c)
+	mustTell(t, feed, "null.equal", "null.guarded", "null.less", "null.listed", "null.or", "null.prefix")
+	s.Exec("BEGIN")
+	s.Exec(row, companyA, nil, nil)
+	s.Exec(row, companyA, nil, nil)
+	s.Exec("COMMIT")
+	s.Wait(c)
+	mustTell(t, feed, "null.or", "null.other", "null.or", "null.other")
+	_, text := callText(t, "GET", s.App.AdminURL()+"/metrics", "", "")
+	metrics := string(text)
+	for _, name := range []string{"null.less", "null.prefix"} {
+		if line := fmt.Sprintf("walwire_event_errors_total{event=%q} 2\n", name); !strings.Contains(metrics, line) {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+	if n := strings.Count(metrics, "walwire_event_errors_total{"); n != 2 {
+		t.Errorf("%d rules have failed", n)
 	}
 }

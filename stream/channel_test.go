@@ -1,0 +1,26 @@
+package stream
+
+import (
+	"testing"
+
+	"github.com/walwire/walwire/cdc"
+)
+
+// Commits are told from the first one at or after a time, also where another one stands
+// behind it in the log with a time before.
+func TestSince(t *testing.T) {
+	c := &company{floor: 0x10, floorTime: 10, position: 0x60}
+	for i, at := range []int64{20, 40, 30, 50} {
+		tx := &cdc.Transaction{Time: at}
+		tx.End = cdc.LSN(0x20 + 0x10*i)
+		c.recent = append(c.recent, companyTx{tx: tx})
+	}
+	for at, want := range map[int64]cdc.LSN{11: 0x10, 20: 0x10, 21: 0x20, 35: 0x20, 40: 0x20, 41: 0x40, 50: 0x40, 51: 0x60} {
+		if got, gap := c.since(at); got != want || gap != nil {
+			t.Errorf("since %d: from %s, want %s; %+v", at, got, want, gap)
+		}
+	}
+	if from, gap := c.since(10); from != 0x10 || gap == nil || gap.to != 0x10 {
+		t.Errorf("since a time that the log does not reach back to: from %s, %+v", from, gap)
+	}
+}
