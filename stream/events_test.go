@@ -406,3 +406,41 @@ func TestEventsNull(t *testing.T) {
 		t.Errorf("%d rules have failed", n)
 	}
 }
+
+// Where the log does not say what rows were, a gap is told in the place of events.
+func TestEventsGap(t *testing.T) {
+	s := apptest.Prepare(t, apptest.Options{})
+	s.Exec(seed)
+	s.Exec(`CREATE UNIQUE INDEX identity ON clients (company_id, id); ALTER TABLE clients REPLICA IDENTITY USING INDEX identity`)
+	s.Run()
+	c := s.Connect(s.Owner(companyA))
+	feed := c.Listen(1, `{"names":["*"]}`)
+	mustGap := func(table, because string) {
+		t.Helper()
+		s.Wait(c)
+		i := slices.IndexFunc(feed.Events, func(e apptest.Event) bool { return e.Event == "gap" })
+		if i < 0 {
+			t.Fatalf("told %+v", feed.Events)
+		}
+		if e := feed.Events[i]; e.Table != table || e.ID != "" || e.To == "" || e.Until == "" || !strings.Contains(e.Because, because) {
+			t.Errorf("told %+v", e)
+		}
+		feed.Events = slices.Delete(feed.Events, i, i+1)
+	}
+	insert(s, 1, companyA, ann, cat, "pending")
+	s.Wait(c)
+	told(feed)
+	s.Exec(`BEGIN; TRUNCATE appointments; UPDATE staff SET status = 'busy' WHERE user_id = 'ann'; COMMIT`)
+	mustGap("appointments", "truncated")
+	mustTell(t, feed, "staff.busy")
+	s.Exec(`UPDATE clients SET name = 'x' WHERE company_id = $1`, companyA)
+	mustGap("clients", "REPLICA IDENTITY FULL")
+	mustTell(t, feed)
+	s.Exec(`INSERT INTO clients (company_id, name) VALUES ($1, 'y')`, companyA)
+	s.Wait(c)
+	mustTell(t, feed, "client.registered")
+	s.Exec(`ALTER TABLE clients REPLICA IDENTITY FULL`)
+	s.Exec(`UPDATE clients SET name = 'z' WHERE name = 'y'`)
+	s.Wait(c)
+	mustTell(t, feed, "client.profile_updated")
+}
