@@ -296,7 +296,7 @@ var scripts = map[string]func(t *testing.T) *script{
 	},
 	"events": func(t *testing.T) *script {
 		s := newScript(t, people, 0)
-		names := (&listener{names: []string{"person.bulk_updated", "person.created", "person.renamed"}}).head()
+		names := (&listener{names: []string{"person.bulk_updated", "person.created", "person.renamed"}, at: 0x10}).head()
 		s.write(0x10, 0, s.snapshot(1, false), update{id: 3, names: names})
 		s.write(0x20, nine, commits(1, []op{s.op(opAdded, 1, "ann")}), told(3, `{"event":"person.created","id":"18-0-0","position":"0/20","time":"2026-03-01T09:00:00.000000Z","table":"people","key":{"id":1},"row":{"id":1,"name":"ann"}}`))
 		s.write(0x40, nine+1, commits(1, []op{s.op(opModified, 1, "anna")}, []op{s.op(opModified, 1, "anne")}),
@@ -311,7 +311,7 @@ var scripts = map[string]func(t *testing.T) *script{
 		u := told(3, string(gap{from: 0x10, to: 0x20, until: nine, because: "the log does not reach back to where the client was"}.json()),
 			`{"event":"person.left","id":"28-0-2","position":"0/30","time":"2026-03-01T09:00:00.000001Z","table":"people","key":{"id":1}}`,
 			`{"event":"person.left","id":"28-1-2","position":"0/30","time":"2026-03-01T09:00:00.000001Z","table":"people","key":{"id":2}}`)
-		u.names = (&listener{names: []string{"person.left"}}).head()
+		u.names = (&listener{names: []string{"person.left"}, at: 0x10}).head()
 		s.maximum = 1
 		s.write(0x30, nine+1, u)
 		return s
