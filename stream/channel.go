@@ -324,6 +324,7 @@ func (s *session) collectEvents(out *cut) {
 		}
 		ch := l.channel
 		entries, ok := ch.chain.since(l.next)
+		entries = slices.Clone(entries) // the chain lets go of its own while they are written
 		switch {
 		case !ok:
 			u.pull = &pull{company: s.company, listener: l, from: l.at, to: out.position, gaps: l.gaps}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/walwire/walwire/cdc"
@@ -16,11 +17,26 @@ func TestSince(t *testing.T) {
 		c.recent = append(c.recent, companyTx{tx: tx})
 	}
 	for at, want := range map[int64]cdc.LSN{11: 0x10, 20: 0x10, 21: 0x20, 35: 0x20, 40: 0x20, 41: 0x40, 50: 0x40, 51: 0x60} {
-		if got, gap := c.since(at); got != want || gap != nil {
-			t.Errorf("since %d: from %s, want %s; %+v", at, got, want, gap)
+		if got, gaps := c.since(at); got != want || gaps != nil {
+			t.Errorf("since %d: from %s, want %s; %+v", at, got, want, gaps)
 		}
 	}
-	if from, gap := c.since(10); from != 0x10 || gap == nil || gap.to != 0x10 {
-		t.Errorf("since a time that the log does not reach back to: from %s, %+v", from, gap)
+	if from, gaps := c.since(10); from != 0x10 || len(gaps) != 1 || gaps[0].to != 0x10 {
+		t.Errorf("since a time that the log does not reach back to: from %s, %+v", from, gaps)
+	}
+}
+
+// What a writer has collected stays as it is while the chain lets go of it.
+func TestCollectedEvents(t *testing.T) {
+	ch := &channel{chain: chain{first: firstEvent}}
+	s := &session{company: &company{}, listeners: []*listener{{channel: ch, next: firstEvent, opened: true}}}
+	for range 3 { // so that the next one takes no new array
+		ch.chain.append(&entry{}, 1<<20)
+	}
+	var out cut
+	s.collectEvents(&out)
+	ch.chain.append(&entry{}, 1)
+	if len(out.updates) != 1 || len(out.updates[0].entries) != 3 || slices.Contains(out.updates[0].entries, nil) {
+		t.Errorf("collected %+v", out.updates)
 	}
 }
