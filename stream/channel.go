@@ -47,7 +47,7 @@ type listener struct {
 // listen opens a subscription to events. start says where. In the company's goroutine,
 // like all below.
 func (c *company) listen(l *listener, start func()) *Error {
-	q, err := l.session.server.compileEvents(l.session.principal.Load(), l.request, c.served)
+	q, err := compileEvents(l.session.principal.Load(), l.request, c.served)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (c *company) quit(ch *channel, l *listener) {
 // retune brings a listener to the rights and rules of now: what it has not been told yet
 // it is told by these, out of the log.
 func (c *company) retune(l *listener) {
-	q, err := l.session.server.compileEvents(l.session.principal.Load(), l.request, c.served)
+	q, err := compileEvents(l.session.principal.Load(), l.request, c.served)
 	if err != nil {
 		c.unlisten(l, func() { l.session.endedListening(l, err) })
 		return
@@ -221,7 +221,7 @@ func (c *company) eventsAfter(l *listener, from, to cdc.LSN) (events [][]byte, n
 		g := gap{from: from, to: min(c.floor, to), until: c.floorTime, because: "the log does not reach back to where the client was"}
 		events, from = append(events, g.json()), g.to
 	}
-	q, err := l.session.server.compileEvents(l.session.principal.Load(), l.request, c.served)
+	q, err := compileEvents(l.session.principal.Load(), l.request, c.served)
 	if err != nil {
 		return events, to // it is about to end
 	}
