@@ -113,7 +113,9 @@ func TestFramesGap(t *testing.T) {
 		for _, maxBytes := range []int{10_000, 1} {
 			var got []string
 			f := frames{maxBytes: maxBytes, emit: func(frame []byte) error {
-				var part struct{ Subscriptions []struct{ Events []struct{ Event string } } }
+				var part struct {
+					Subscriptions []struct{ Events []struct{ Event string } }
+				}
 				if err := json.Unmarshal(frame, &part); err != nil {
 					t.Fatalf("%s: %v", frame, err)
 				}
