@@ -336,7 +336,7 @@ func (c *company) cursor() string {
 // adopt takes new shapes: subscriptions of changed tables are made anew, those
 // of tables that can't be served any more end. The views of reread are read again.
 func (c *company) adopt(served *tables, reread []*shape) {
-	again := c.served.mapping != served.mapping
+	again := c.served.mapping != served.mapping || len(c.served.broken) != len(served.broken) // quarantined: who listens there is told
 	c.served = served
 	for _, s := range reread {
 		if t := c.tables[s]; t != nil && served.broken[s.mapping.Name] == nil {

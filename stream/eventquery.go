@@ -156,12 +156,12 @@ func (s *Server) compileEvents(p *auth.Principal, e *clientEvents, served *table
 	q, open := &eventQuery{}, false
 	var id strings.Builder
 	for _, t := range served.mapping.Tables() {
-		rules := matching(t.Events(), e.Names)
-		if len(rules) == 0 {
-			continue
-		}
 		access, columns, ok := t.Access(p.Roles, p.Attributes)
 		if !ok {
+			continue
+		}
+		rules := readableRules(t.Events(), matching(t.Events(), e.Names), columns)
+		if len(rules) == 0 {
 			continue
 		}
 		sh := served.shapes[t.Name]
@@ -169,7 +169,7 @@ func (s *Server) compileEvents(p *auth.Principal, e *clientEvents, served *table
 			q.gaps = append(q.gaps, gap{table: t.Name, because: "the table can't be served now"})
 			continue
 		}
-		for _, group := range byRooms(t.Events(), readableRules(t.Events(), rules, columns)) {
+		for _, group := range byRooms(t.Events(), rules) {
 			open = true
 			where, some, err := roomsNode(t, t.Events()[group.rules[0]].Rooms, rooms)
 			if err != nil {
