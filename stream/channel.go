@@ -191,24 +191,28 @@ type pull struct {
 const pullChanges = 2000
 
 // each calls emit with every event of the log, in order, until it says false. It runs in
-// the session's writer, and holds a part of the log at a time.
-func (p *pull) each(emit func(data []byte) bool) {
+// the session's writer, and holds a part of the log at a time. It returns false where
+// that was not all: emit said so, or the company has ended.
+func (p *pull) each(emit func(data []byte) bool) bool {
 	for _, g := range p.gaps {
 		if !emit(g.json()) {
-			return
+			return false
 		}
 	}
 	for from := p.from; from < p.to; {
 		var events [][]byte
-		next := p.to // where the hub has ended
-		p.company.call(func() { events, next = p.company.eventsAfter(p.listener, from, p.to) })
+		next := p.to
+		if !p.company.call(func() { events, next = p.company.eventsAfter(p.listener, from, p.to) }) {
+			return false
+		}
 		for _, data := range events {
 			if !emit(data) {
-				return
+				return false
 			}
 		}
 		from = next
 	}
+	return true
 }
 
 // eventsAfter finds in the log what a listener was to be told above from, up to to or as

@@ -143,12 +143,12 @@ func compileEvents(p *auth.Principal, e *clientEvents, served *tables) (*eventQu
 	q, open := &eventQuery{}, false
 	var id strings.Builder
 	for _, t := range served.mapping.Tables() {
-		rules := matching(t.Events(), e.Names)
-		if len(rules) == 0 {
-			continue
-		}
 		access, columns, ok := t.Access(p.Roles, p.Attributes)
 		if !ok {
+			continue
+		}
+		rules := readableRules(t.Events(), matching(t.Events(), e.Names), columns)
+		if len(rules) == 0 {
 			continue
 		}
 		sh := served.shapes[t.Name]
@@ -156,7 +156,7 @@ func compileEvents(p *auth.Principal, e *clientEvents, served *tables) (*eventQu
 			q.gaps = append(q.gaps, gap{table: t.Name, because: "the table can't be served now"})
 			continue
 		}
-		for _, group := range byRooms(t.Events(), readableRules(t.Events(), rules, columns)) {
+		for _, group := range byRooms(t.Events(), rules) {
 			open = true
 			where, some, err := roomsNode(t, t.Events()[group.rules[0]].Rooms, rooms)
 			if err != nil {

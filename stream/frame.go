@@ -109,11 +109,11 @@ func (f *frames) update(u *update) {
 		}
 		f.endSection()
 	}
-	if u.pull != nil {
-		u.pull.each(func(data []byte) bool {
-			f.item(sectionEvents, data, "")
-			return f.err == nil
-		})
+	if u.pull != nil && !u.pull.each(func(data []byte) bool {
+		f.item(sectionEvents, data, "")
+		return f.err == nil
+	}) && f.err == nil {
+		f.err = errClosed // a frame with a cursor would say that all has been told
 	}
 	switch len(u.entries) {
 	case 0:
