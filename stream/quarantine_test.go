@@ -117,7 +117,7 @@ func TestQuarantineTellsListeners(t *testing.T) {
 	if c.unlisten(l, func() {}); len(c.channels)+len(c.raiser.tables) != 0 {
 		t.Error("something of it is left")
 	}
-	_, refused := ss.server.compileEvents(&auth.Principal{Roles: []string{"owner"}}, &clientEvents{Names: []string{"b.created"}}, h.serving())
+	_, refused := compileEvents(&auth.Principal{Roles: []string{"owner"}}, &clientEvents{Names: []string{"b.created"}}, h.serving())
 	if refused == nil || refused.Code != CodePermissionDenied {
 		t.Errorf("events that there are not, of a broken table: %v", refused)
 	}
