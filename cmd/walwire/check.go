@@ -41,9 +41,9 @@ With --explain it shows instead what the configuration does, as of now, before c
 
 With a change it shows which events that would raise, and for whom, each as a client gets it. The change is of a row and never made (constraints and triggers are not looked at), or it is what the server's slot still holds of the log (a temporary copy of the slot is read, also while the server runs):
 
-  walwire check --table appointments --key 125e... --set status=confirmed
-  walwire check --table appointments --insert '{"company_id":"7d44...","starts_at":"2026-03-01 09:00Z",...}'
-  walwire check --table appointments --key 125e... --delete --explain owner
+  walwire check --table orders --key 125e... --set status=confirmed
+  walwire check --table orders --insert '{"company_id":"7d44...","starts_at":"2026-03-01 09:00Z",...}'
+  walwire check --table orders --key 125e... --delete --explain owner
   walwire check --recent 10m`
 }
 
