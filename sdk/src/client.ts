@@ -1,6 +1,6 @@
-import { DeadlineExceededError, InvalidArgumentError, UnauthenticatedError, UnavailableError, WalwireError, errorOf } from "./errors.js";
+import { DeadlineExceededError, InvalidArgumentError, UnauthenticatedError, UnavailableError, WalwireError, errorOf, type Code } from "./errors.js";
 import { step, type Effect, type Happening, type State, type Way } from "./machine.js";
-import type { DataFrame, Event, EventQuery, Frame, Gap, Query, Row, Update } from "./protocol.js";
+import type { Column, DataFrame, Event, EventQuery, Frame, Gap, Query, Row, Update } from "./protocol.js";
 import { Rows, changesBetween, type Change, type Entries } from "./rows.js";
 import { open, type Transport } from "./transport.js";
 
@@ -33,6 +33,8 @@ export interface Result<R extends Row = Row> {
   readonly status: Status;
   readonly error?: WalwireError;
   readonly entries: Entries<R>;
+  /** What they consist of, as soon as that is known. */
+  readonly columns: readonly Column[];
 }
 
 export type Listener<R extends Row = Row> = (result: Result<R>, changes: () => Change<R>[]) => void;
@@ -63,6 +65,8 @@ interface Wait {
 
 /** How long a query that nobody listens to is kept, for who comes back at once. */
 const linger = 250;
+/** What may be otherwise the next time. */
+const passing: readonly Code[] = ["unavailable", "resource-exhausted", "internal"];
 const pingEvery = 25_000;
 const pongWithin = 8_000;
 
@@ -78,6 +82,7 @@ export class Client {
   #problem: WalwireError | undefined;
   #connection: Connection = { status: "disconnected" };
   #watchers = new Set<() => void>();
+  #synced = new Set<() => void>();
   #queries = new Map<string, LiveQuery>();
   #subs = new Map<number, Sub>();
   #waits = new Map<number, Wait>();
@@ -107,6 +112,12 @@ export class Client {
   onConnection(listener: () => void): () => void {
     this.#watchers.add(listener);
     return () => this.#watchers.delete(listener);
+  }
+
+  /** Calls listener whenever all listeners have been told of a commit. */
+  onSync(listener: () => void): () => void {
+    this.#synced.add(listener);
+    return () => this.#synced.delete(listener);
   }
 
   /** A live query. The same one for the same query. */
@@ -357,14 +368,35 @@ export class Client {
     if (f.wait !== undefined) {
       this.#waits.get(f.wait)?.reject(error);
     } else if (f.id !== undefined) {
-      const s = this.#subs.get(f.id);
-      this.#subs.delete(f.id);
-      s?.failed(error);
-      this.#tell();
+      this.#failed(f.id, error, f.retry_ms ?? 0);
     } else {
       this.#problem = error;
       this.#after = f.retry_ms ?? 0;
     }
+  }
+
+  /** Ends a subscription, or asks for it again later where that may help. */
+  #failed(id: number, error: WalwireError, after: number): void {
+    const s = this.#subs.get(id);
+    if (!s) {
+      return;
+    }
+    if (passing.includes(error.code)) {
+      const t = this.#transport;
+      s.lost();
+      setTimeout(
+        () => {
+          if (this.#transport === t && this.#state.name === "open" && this.#subs.get(id) === s) {
+            this.#subscribe(s);
+          }
+        },
+        Math.max(after, 500 + Math.random() * 2500),
+      );
+      return;
+    }
+    this.#subs.delete(id);
+    s.failed(error);
+    this.#tell();
   }
 
   /** Applies a commit to everything it concerns, then tells everybody: no listener sees half of one. */
@@ -396,6 +428,7 @@ export class Client {
       }
     }
     [...this.#subs.values()].forEach((s) => s.tell());
+    [...this.#synced].forEach((f) => f());
   }
 
   #announce(): void {
@@ -445,12 +478,14 @@ interface Home {
   forget(): void;
 }
 
+const nothing: Result<never> = { rows: [], status: "loading", entries: [], columns: [] };
+
 /** A query whose rows are kept up to date while somebody listens. */
 export class LiveQuery<R extends Row = Row> {
   readonly query: Query;
   readonly #home: Home;
   #rows = new Rows<R>();
-  #result: Result<R> = { rows: [], status: "loading", entries: [] };
+  #result: Result<R> = nothing;
   #listeners = new Set<(r: Result<R>) => void>();
   #sub: Sub | undefined;
   #ending: ReturnType<typeof setTimeout> | undefined;
@@ -524,7 +559,7 @@ export class LiveQuery<R extends Row = Row> {
     let token = "";
     let cursor = "";
     this.#rows = new Rows<R>();
-    this.#set({ rows: [], status: "loading", entries: [] });
+    this.#set(nothing);
     const sub: Sub = {
       id: this.#home.id(),
       here: false,
@@ -542,7 +577,7 @@ export class LiveQuery<R extends Row = Row> {
       at: (c) => (cursor = c),
       tell: () => {
         if (this.#dirty) {
-          this.#set({ rows: this.#rows.list.map((e) => e.row), status: this.#loading ? "loading" : "live", entries: this.#rows.list });
+          this.#set({ rows: this.#rows.list.map((e) => e.row), status: this.#loading ? "loading" : "live", entries: this.#rows.list, columns: this.#rows.columns });
           this.#tell();
         }
       },

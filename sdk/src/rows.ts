@@ -1,4 +1,4 @@
-import type { Row, Update } from "./protocol.js";
+import type { Column, Row, Update } from "./protocol.js";
 
 /** A row of a list, with what names and places it. Immutable: a changed row is another entry. */
 export interface Entry<R extends Row = Row> {
@@ -23,6 +23,8 @@ export class Rows<R extends Row = Row> {
   #entries = new Map<string, Entry<R>>();
   #list: Entries<R> = [];
   #key: readonly string[] = [];
+  /** What the rows consist of. */
+  columns: readonly Column[] = [];
 
   /** In their order. Another list whenever anything is another. */
   get list(): Entries<R> {
@@ -35,6 +37,7 @@ export class Rows<R extends Row = Row> {
     let changed = false;
     if (u.snapshot) {
       this.#key = u.snapshot.key ?? this.#key;
+      this.columns = u.snapshot.columns ?? this.columns;
       this.#entries = new Map();
       u.snapshot.rows.forEach((row, i) => this.#put(row as R, u.snapshot?.order?.[i] ?? "", before));
     }
