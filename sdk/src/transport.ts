@@ -41,6 +41,10 @@ export function open(way: Way, url: string, token: string, company: string | und
 }
 
 function webSocket(url: string, token: string, company: string | undefined, handlers: Handlers): Transport {
+  if (typeof WebSocket === "undefined") {
+    setTimeout(() => handlers.closed(0));
+    return { send: () => {}, close: () => {} };
+  }
   const socket = new WebSocket(`${url.replace(/^http/, "ws")}/v1/stream`, "walwire.v1");
   socket.onopen = () => socket.send(JSON.stringify({ type: "auth", token, company }));
   socket.onmessage = (e) => handlers.frame(JSON.parse(String(e.data)) as Frame);
