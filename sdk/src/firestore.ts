@@ -476,12 +476,6 @@ export interface Observer<S> {
   readonly complete?: () => void;
 }
 
-type Rest<S> =
-  | readonly [observer: Observer<S>]
-  | readonly [options: SnapshotListenOptions, observer: Observer<S>]
-  | readonly [onNext: (s: S) => void, onError?: (e: FirestoreError) => void, onCompletion?: () => void]
-  | readonly [options: SnapshotListenOptions, onNext: (s: S) => void, onError?: (e: FirestoreError) => void, onCompletion?: () => void];
-
 const metadataOf = (r: Result): SnapshotMetadata => ({ fromCache: r.status !== "live", hasPendingWrites: false });
 
 /** The query that gives one document. */
@@ -493,8 +487,14 @@ function documentOf<T>(ref: DocumentReference<T>, s: QuerySnapshot<T>, r: Result
   return s.docs[0] ?? new DocumentSnapshot(ref, undefined, s.metadata, r, ref.parent.converter);
 }
 
-export function onSnapshot<T>(q: Query<T>, ...rest: Rest<QuerySnapshot<T>>): () => void;
-export function onSnapshot<T>(ref: DocumentReference<T>, ...rest: Rest<DocumentSnapshot<T>>): () => void;
+export function onSnapshot<T>(query: Query<T>, observer: Observer<QuerySnapshot<T>>): () => void;
+export function onSnapshot<T>(query: Query<T>, onNext: (snapshot: QuerySnapshot<T>) => void, onError?: (error: FirestoreError) => void, onCompletion?: () => void): () => void;
+export function onSnapshot<T>(query: Query<T>, options: SnapshotListenOptions, observer: Observer<QuerySnapshot<T>>): () => void;
+export function onSnapshot<T>(query: Query<T>, options: SnapshotListenOptions, onNext: (snapshot: QuerySnapshot<T>) => void, onError?: (error: FirestoreError) => void, onCompletion?: () => void): () => void;
+export function onSnapshot<T>(ref: DocumentReference<T>, observer: Observer<DocumentSnapshot<T>>): () => void;
+export function onSnapshot<T>(ref: DocumentReference<T>, onNext: (snapshot: DocumentSnapshot<T>) => void, onError?: (error: FirestoreError) => void, onCompletion?: () => void): () => void;
+export function onSnapshot<T>(ref: DocumentReference<T>, options: SnapshotListenOptions, observer: Observer<DocumentSnapshot<T>>): () => void;
+export function onSnapshot<T>(ref: DocumentReference<T>, options: SnapshotListenOptions, onNext: (snapshot: DocumentSnapshot<T>) => void, onError?: (error: FirestoreError) => void, onCompletion?: () => void): () => void;
 export function onSnapshot<T>(target: Query<T> | DocumentReference<T>, ...rest: readonly unknown[]): () => void {
   const args = [...rest];
   const isObserver = (a: unknown): a is Observer<unknown> => typeof a === "object" && a !== null && ("next" in a || "error" in a || "complete" in a);

@@ -47,7 +47,9 @@ export class Server {
 
   /** Runs SQL, and gives the first row. */
   async sql(text: string, values: unknown[] = []): Promise<Record<string, unknown>> {
-    return ((await this.db.query(text, values)).rows[0] as Record<string, unknown>) ?? {};
+    const result: pg.QueryResult | pg.QueryResult[] = values.length > 0 ? await this.db.query(text, values) : await this.db.query(text);
+    const last = Array.isArray(result) ? result.at(-1) : result;
+    return (last?.rows[0] as Record<string, unknown> | undefined) ?? {};
   }
 
   /** The position after all that has been committed. */
