@@ -20,7 +20,7 @@ type RoomColumn struct{ Kind, Column string }
 
 // EventConfig is a rule by which changes of a table become a named event.
 type EventConfig struct {
-	Event string // as in appointment.created
+	Event string // as in order.placed
 	On    string // insert, update or delete
 	// When is a condition over `row`, `old` and `changed`; without text it always holds.
 	When Expression
@@ -77,7 +77,7 @@ func (d *decoder) events(n ast.Node, path string, into *[]EventConfig) {
 func (d *decoder) event(n ast.Node, path string, e *EventConfig) {
 	columns := false
 	d.object(n, path,
-		field{"event", "name the event, as in appointment.created", d.textField(&e.Event)},
+		field{"event", "name the event, as in order.placed", d.textField(&e.Event)},
 		field{"on", "say what raises it: insert, update or delete", d.textField(&e.On)},
 		field{"when", "", func(n ast.Node, path string) { d.expression(n, path, &e.When) }},
 		field{"changes", "", d.listField(&e.Changes)},
@@ -166,7 +166,7 @@ func (c *Config) eventNames() []string {
 
 func (v *validator) event(path string, e *EventConfig, kinds, names []string) {
 	if !eventName.MatchString(e.Event) {
-		v.report(path+".event", "%q can't name an event: write entity.what_happened, in lower case, as in appointment.created", e.Event)
+		v.report(path+".event", "%q can't name an event: write entity.what_happened, in lower case, as in order.placed", e.Event)
 	}
 	if e.On != OnInsert && e.On != OnUpdate && e.On != OnDelete {
 		v.report(path+".on", "%q is not known: give insert, update or delete; for several, write a rule each", e.On)

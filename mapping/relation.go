@@ -51,7 +51,7 @@ func scanName(s string) (name, rest string, err error) {
 		end++
 	}
 	if end == 0 {
-		return "", "", errors.New("a name is missing: give schema.table, as in public.appointments")
+		return "", "", errors.New("a name is missing: give schema.table, as in public.orders")
 	}
 	return checkName(strings.ToLower(s[:end]), s[end:])
 }

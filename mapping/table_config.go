@@ -58,7 +58,7 @@ func (d *decoder) tables(n ast.Node, path string, into *[]TableConfig) {
 		t := &(*into)[i]
 		t.Name = e.name
 		d.object(e.value, e.path,
-			field{"table", "give the table's name in the database, as in public.appointments", func(n ast.Node, path string) { d.relation(n, path, &t.Relation) }},
+			field{"table", "give the table's name in the database, as in public.orders", func(n ast.Node, path string) { d.relation(n, path, &t.Relation) }},
 			field{"company", "name the company column; " + companyHint, d.textField(&t.Company)},
 			field{"roles", "", func(n ast.Node, path string) { d.roles(n, path, &t.Roles) }},
 			field{"rooms", "", func(n ast.Node, path string) { d.roomColumns(n, path, &t.Rooms) }},

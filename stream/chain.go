@@ -82,7 +82,8 @@ func (c *chain) prepend(entries []*entry, from cdc.LSN, bytes int) {
 	c.from, c.bytes = from, c.bytes+bytes
 }
 
-// since returns the entries from next on; false when some of them are gone.
+// since returns the entries from next on, valid while company.mu is held; false when
+// some of them are gone.
 func (c *chain) since(next uint64) ([]*entry, bool) {
 	if next < c.first {
 		return nil, false

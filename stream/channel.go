@@ -2,7 +2,6 @@ package stream
 
 import (
 	"slices"
-	"sort"
 
 	"github.com/walwire/walwire/cdc"
 )
@@ -291,9 +290,13 @@ func (c *company) since(at int64) (cdc.LSN, []gap) {
 	if c.floorTime == 0 || at <= c.floorTime {
 		return c.floor, []gap{{to: c.floor, since: at, until: c.floorTime, because: "the log does not reach back so far"}}
 	}
-	i := sort.Search(len(c.recent), func(i int) bool { return c.recent[i].tx.Time >= at })
-	if i == 0 {
+	// One by one: the times of commits are not quite in the order of the log.
+	i := slices.IndexFunc(c.recent, func(t companyTx) bool { return t.tx.Time >= at })
+	switch {
+	case i == 0:
 		return c.floor, nil
+	case i < 0:
+		return c.position, nil
 	}
 	return c.recent[i-1].tx.End, nil
 }
@@ -321,6 +324,7 @@ func (s *session) collectEvents(out *cut) {
 		}
 		ch := l.channel
 		entries, ok := ch.chain.since(l.next)
+		entries = slices.Clone(entries) // the chain lets go of its own while they are written
 		switch {
 		case !ok:
 			u.pull = &pull{company: s.company, listener: l, from: l.at, to: out.position, gaps: l.gaps}

@@ -42,14 +42,14 @@ const maxNames = 100
 
 func (e *clientEvents) check() *Error {
 	if len(e.Names) == 0 {
-		return errorf(CodeInvalidArgument, `events need names, as in "names": ["appointment.*"]; "*" is all`)
+		return errorf(CodeInvalidArgument, `events need names, as in "names": ["order.*"]; "*" is all`)
 	}
 	if len(e.Names) > maxNames || len(e.Rooms) > maxNames {
 		return errorf(CodeResourceExhausted, "events take %d names and %d rooms at most", maxNames, maxNames)
 	}
 	for _, name := range e.Names {
 		if !mapping.IsEventPattern(name) {
-			return errorf(CodeInvalidArgument, `%q can't name events: write a name as in "appointment.created", "appointment.*" or "*"`, name)
+			return errorf(CodeInvalidArgument, `%q can't name events: write a name as in "order.placed", "order.*" or "*"`, name)
 		}
 	}
 	if e.Rooms != nil && len(e.Rooms) == 0 {

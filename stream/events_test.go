@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -361,4 +362,81 @@ func TestEventsOverflow(t *testing.T) {
 			t.Errorf("feed %d was told %d of %d", i, len(seen), rounds*20)
 		}
 	}
+}
+
+// What NULL is in a condition, and what becomes of a rule that can't be answered.
+func TestEventsNull(t *testing.T) {
+	conditions := map[string]string{
+		"null.less":    "row.price < 20.0",
+		"null.guarded": "row.price != null && row.price < 20.0",
+		"null.equal":   "row.notes == 'abc'",
+		"null.other":   "row.notes != 'abc'",
+		"null.listed":  "row.notes in ['abc']",
+		"null.or":      "row.price < 20.0 || row.status == 'pending'",
+		"null.and":     "row.price < 20.0 && row.status == 'completed'",
+		"null.prefix":  "row.notes.startsWith('a')",
+	}
+	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) {
+		for _, name := range slices.Sorted(maps.Keys(conditions)) {
+			e := mapping.EventConfig{Event: name, On: mapping.OnInsert, When: mapping.Expression{Text: conditions[name]}}
+			c.Tables[0].Events = append(c.Tables[0].Events, e)
+		}
+	}})
+	s.Exec(seed)
+	c := s.Connect(s.Owner(companyA))
+	feed := c.Listen(1, `{"names":["null.*"]}`)
+	const row = `INSERT INTO appointments (company_id, starts_at, ends_at, price, notes) VALUES ($1, now(), now() + interval '1 h', $2, $3)`
+	s.Exec(row, companyA, "12.50", "abc")
+	s.Wait(c)
+	mustTell(t, feed, "null.equal", "null.guarded", "null.less", "null.listed", "null.or", "null.prefix")
+	s.Exec("BEGIN")
+	s.Exec(row, companyA, nil, nil)
+	s.Exec(row, companyA, nil, nil)
+	s.Exec("COMMIT")
+	s.Wait(c)
+	mustTell(t, feed, "null.or", "null.other", "null.or", "null.other")
+	_, metrics := callText(t, "GET", s.App.AdminURL()+"/metrics", "", "")
+	if want := "\nwalwire_event_errors_total 4\n"; !strings.Contains(string(metrics), want) { // two rules, two rows
+		t.Errorf("the metrics lack %s", want)
+	}
+}
+
+// Where the log does not say what rows were, a gap is told in the place of events.
+func TestEventsGap(t *testing.T) {
+	s := apptest.Prepare(t, apptest.Options{Edit: func(c *mapping.Config) {
+		c.Tables[0].Events[0].Rooms = []string{"branch"} // a gap is told once, also where the rules of a table go to several rooms
+	}})
+	s.Exec(seed)
+	s.Exec(`CREATE UNIQUE INDEX identity ON clients (company_id, id); ALTER TABLE clients REPLICA IDENTITY USING INDEX identity`)
+	s.Run()
+	c := s.Connect(s.Owner(companyA))
+	feed := c.Listen(1, `{"names":["*"]}`)
+	mustGap := func(table, because string) {
+		t.Helper()
+		s.Wait(c)
+		i := slices.IndexFunc(feed.Events, func(e apptest.Event) bool { return e.Event == "gap" })
+		if i < 0 {
+			t.Fatalf("told %+v", feed.Events)
+		}
+		if e := feed.Events[i]; e.Table != table || e.ID != "" || e.To == "" || e.Until == "" || !strings.Contains(e.Because, because) {
+			t.Errorf("told %+v", e)
+		}
+		feed.Events = slices.Delete(feed.Events, i, i+1)
+	}
+	insert(s, 1, companyA, ann, cat, "pending")
+	s.Wait(c)
+	told(feed)
+	s.Exec(`BEGIN; TRUNCATE appointments; UPDATE staff SET status = 'busy' WHERE user_id = 'ann'; COMMIT`)
+	mustGap("appointments", "truncated")
+	mustTell(t, feed, "staff.busy")
+	s.Exec(`UPDATE clients SET name = 'x' WHERE company_id = $1`, companyA)
+	mustGap("clients", "REPLICA IDENTITY FULL")
+	mustTell(t, feed)
+	s.Exec(`INSERT INTO clients (company_id, name) VALUES ($1, 'y')`, companyA)
+	s.Wait(c)
+	mustTell(t, feed, "client.registered")
+	s.Exec(`ALTER TABLE clients REPLICA IDENTITY FULL`)
+	s.Exec(`UPDATE clients SET name = 'z' WHERE name = 'y'`)
+	s.Wait(c)
+	mustTell(t, feed, "client.profile_updated")
 }

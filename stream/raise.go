@@ -205,9 +205,11 @@ func (r *raiser) commit(t *companyTx) {
 
 // lost tells all who listen to a table that they miss events of this commit.
 func (r *raiser) lost(t *companyTx, et *eventTable, why string) {
-	g := gap{table: et.mapping.Name, to: t.tx.End, until: t.tx.Time, because: why}
-	for tap := range et.taps {
-		r.put(tap.channel, raised{data: g.json()})
+	data := gap{table: et.mapping.Name, to: t.tx.End, until: t.tx.Time, because: why}.json()
+	for tap := range et.taps { // of which a channel may have several
+		if !slices.ContainsFunc(tap.channel.raised, func(e raised) bool { return bytes.Equal(e.data, data) }) {
+			r.put(tap.channel, raised{data: data})
+		}
 	}
 }
 

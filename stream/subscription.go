@@ -363,7 +363,7 @@ func (c *company) rebind(sub *subscription, broken *Error) {
 	q, err := (*query)(nil), broken
 	if broken == nil {
 		if q, err = sub.query.compile(c.served, sub.session.principal.Load()); err != nil {
-			if _, mapped := c.served.mapping.Table(sub.query.shape.mapping.Name); mapped {
+			if c.served.shapes[sub.query.shape.mapping.Name] != nil {
 				err = errorf(CodeFailedPrecondition, "the table has changed its columns: %s", err.Message)
 			} else {
 				err = errorf(CodeFailedPrecondition, "table %s is not served any more", sub.query.shape.mapping.Name)

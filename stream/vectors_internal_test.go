@@ -85,6 +85,15 @@ func commits(id uint64, ops ...[]op) update {
 	return u
 }
 
+// told is an update with events, each of a commit of its own.
+func told(id uint64, events ...string) update {
+	var ops [][]op
+	for _, e := range events {
+		ops = append(ops, []op{{kind: opEvent, data: []byte(e)}})
+	}
+	return commits(id, ops...)
+}
+
 func (s *script) write(position cdc.LSN, micros int64, updates ...update) {
 	f := frames{maxBytes: s.maximum, position: position, time: micros, cursor: s.cursor, emit: func(frame []byte) error {
 		s.frames = append(s.frames, string(frame))
@@ -283,6 +292,28 @@ var scripts = map[string]func(t *testing.T) *script{
 		u.resumed = true
 		s.write(0x10, 0, u)
 		s.write(0x10, 0, s.snapshot(2, true, s.row(2, "bob")))
+		return s
+	},
+	"events": func(t *testing.T) *script {
+		s := newScript(t, people, 0)
+		names := (&listener{names: []string{"person.bulk_updated", "person.created", "person.renamed"}, at: 0x10}).head()
+		s.write(0x10, 0, s.snapshot(1, false), update{id: 3, names: names})
+		s.write(0x20, nine, commits(1, []op{s.op(opAdded, 1, "ann")}), told(3, `{"event":"person.created","id":"18-0-0","position":"0/20","time":"2026-03-01T09:00:00.000000Z","table":"people","key":{"id":1},"row":{"id":1,"name":"ann"}}`))
+		s.write(0x40, nine+1, commits(1, []op{s.op(opModified, 1, "anna")}, []op{s.op(opModified, 1, "anne")}),
+			told(3, `{"event":"person.renamed","id":"28-0-1","position":"0/30","time":"2026-03-01T09:00:00.000001Z","table":"people","key":{"id":1},"row":{"id":1,"name":"anna"},"old":{"name":"ann"},"changed":["name"]}`,
+				`{"event":"person.renamed","id":"38-0-1","position":"0/40","time":"2026-03-01T09:00:00.000001Z","table":"people","key":{"id":1},"row":{"id":1,"name":"anne"},"old":{"name":"anna"},"changed":["name"]}`))
+		s.write(0x50, nine+2, told(3, `{"event":"person.bulk_updated","id":"48-0-2","position":"0/50","time":"2026-03-01T09:00:00.000002Z","table":"people","count":2,"keys":[{"id":7},{"id":8}]}`))
+		s.write(0x60, nine+3, told(3, string(gap{table: "people", to: 0x60, until: nine + 3, because: "the table was truncated"}.json())))
+		return s
+	},
+	"events-resumed": func(t *testing.T) *script {
+		s := newScript(t, people, 0)
+		u := told(3, string(gap{from: 0x10, to: 0x20, until: nine, because: "the log does not reach back to where the client was"}.json()),
+			`{"event":"person.left","id":"28-0-2","position":"0/30","time":"2026-03-01T09:00:00.000001Z","table":"people","key":{"id":1}}`,
+			`{"event":"person.left","id":"28-1-2","position":"0/30","time":"2026-03-01T09:00:00.000001Z","table":"people","key":{"id":2}}`)
+		u.names = (&listener{names: []string{"person.left"}, at: 0x10}).head()
+		s.maximum = 1
+		s.write(0x30, nine+1, u)
 		return s
 	},
 	"answers": func(t *testing.T) *script {

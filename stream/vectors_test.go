@@ -19,10 +19,13 @@ type vector struct {
 	Description   string
 	Subscriptions []int
 	Resumed       []int
+	Listening     []int
 	Steps         []struct {
 		Frame  json.RawMessage
 		Rows   map[string][]apptest.Row
 		Sorted map[string][]apptest.Row
+		Names  map[string][]string
+		Told   map[string][]json.RawMessage
 		Ended  map[string]string
 	}
 }
@@ -64,6 +67,10 @@ func (v *vector) run(t *testing.T) {
 		client.Resume(id, q)
 		queries[strconv.Itoa(id)] = q
 	}
+	feeds := make(map[string]*apptest.Feed)
+	for _, id := range v.Listening {
+		feeds[strconv.Itoa(id)] = client.Listen(id)
+	}
 	for i, step := range v.Steps {
 		if _, err := client.Receive(step.Frame); err != nil {
 			t.Fatalf("step %d: %v", i, err)
@@ -74,6 +81,18 @@ func (v *vector) run(t *testing.T) {
 				t.Errorf("step %d: subscription %s has not ended with %s", i, id, code)
 			}
 			delete(queries, id)
+		}
+		for id, names := range step.Names {
+			if got := feeds[id].Names; !slices.Equal(got, names) {
+				t.Errorf("step %d: subscription %s can get %v, want %v", i, id, got, names)
+			}
+		}
+		for id, f := range feeds {
+			same := func(e apptest.Event, want json.RawMessage) bool { return string(e.Raw) == string(want) }
+			if !slices.EqualFunc(f.Events, step.Told[id], same) {
+				t.Errorf("step %d: subscription %s is told %+v, want %s", i, id, f.Events, step.Told[id])
+			}
+			f.Events = nil
 		}
 		for id, want := range step.Sorted {
 			if got := queries[id].Sorted(); !reflect.DeepEqual(got, want) {

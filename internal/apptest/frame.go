@@ -72,6 +72,19 @@ type Event struct {
 	Since    string   `json:"since"`
 	Until    string   `json:"until"`
 	Because  string   `json:"because"`
+	Raw      []byte   `json:"-"`
+}
+
+// UnmarshalJSON keeps the event as it came beside what it says.
+func (e *Event) UnmarshalJSON(text []byte) error {
+	type members Event
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode((*members)(e)); err != nil {
+		return err
+	}
+	e.Raw = bytes.Clone(text)
+	return nil
 }
 
 // Snapshot is a subscription's start.
