@@ -106,6 +106,17 @@ func Connect(ctx context.Context, url, passwordFile string) (*pgx.Conn, error) {
 	return conn, explainTLS(err)
 }
 
+// ConnectReader is Connect with the settings by which walwire reads rows: their text is
+// that of the log.
+func ConnectReader(ctx context.Context, url, passwordFile string) (*pgx.Conn, error) {
+	cfg, err := login{url, passwordFile}.session()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg.ConnConfig)
+	return conn, explainTLS(err)
+}
+
 func connectReplication(ctx context.Context, l login) (*pgconn.PgConn, error) {
 	pool, err := l.session()
 	if err != nil {

@@ -1,8 +1,10 @@
 package mapping
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -75,6 +77,19 @@ func (c *EventChange) ResolveName(name string) (any, bool) {
 // Parent implements interpreter.Activation.
 func (*EventChange) Parent() interpreter.Activation { return nil }
 
+// Hidden gives the columns for want of which who may read columns, ascending, does not get
+// the event: those of its condition, or else all whose changes it tells. nil: it can.
+func (e *Event) Hidden(columns []int) []int {
+	readable := func(i int) bool { _, is := slices.BinarySearch(columns, i); return is }
+	if hidden := slices.DeleteFunc(slices.Clone(e.Needs), readable); len(hidden) > 0 {
+		return hidden
+	}
+	if e.Changes != nil && !slices.ContainsFunc(e.Changes, readable) {
+		return slices.Clone(e.Changes)
+	}
+	return nil
+}
+
 // Holds reports whether a change satisfies the rule's condition. on is its operation.
 func (e *Event) Holds(c *EventChange) (bool, error) {
 	if e.Changes != nil && !slices.ContainsFunc(e.Changes, func(i int) bool { return c.Changed[i] }) {
@@ -146,6 +161,20 @@ func (t *Table) RoomNode(kind, value string) (node *predicate.Node, ok bool, err
 	column := t.Columns[t.rooms[i].Column]
 	node, err = compare(t.rooms[i].Column, column, predicate.Eq, value)
 	return node, true, err
+}
+
+// ParseKey reads the key of one row: its text, or a JSON list where it has several columns.
+func (t *Table) ParseKey(text string) ([]any, error) {
+	if len(t.Key) == 1 {
+		return []any{text}, nil
+	}
+	var values []any
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&values); err != nil || len(values) != len(t.Key) {
+		return nil, fmt.Errorf("a row of table %s is named by a JSON list of its key's %d values", t.Name, len(t.Key))
+	}
+	return values, nil
 }
 
 // KeyNode gives the predicate "this is the row", by the values of its key's columns.

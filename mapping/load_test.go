@@ -53,6 +53,9 @@ func mustParse(tb testing.TB, text string) *Config {
 	if err != nil {
 		tb.Fatalf("parse:\n%v", err)
 	}
+	if err := compiledSchema(tb).Validate(yamlValue(tb, text)); err != nil {
+		tb.Fatalf("the JSON Schema refuses what loads:\n%v", err)
+	}
 	return cfg
 }
 

@@ -6,6 +6,15 @@ import (
 	"strings"
 )
 
+// DidYouMean gives the known name nearest to name as a hint behind a message, else all that
+// are known.
+func DidYouMean(name string, known []string) string {
+	if hint := didYouMean(name, known); hint != "" {
+		return hint
+	}
+	return "; there are " + listOf(known)
+}
+
 // didYouMean gives `; did you mean "x"?` for the known name nearest to name, or
 // "" when none is near.
 func didYouMean(name string, known []string) string {

@@ -115,7 +115,7 @@ func (s *Server) admit(ctx context.Context, a admission) (*session, *refusal) {
 	if err != nil {
 		return nil, refused(err)
 	}
-	company, err := s.companyOf(p)
+	company, err := s.hub.companyOf(p)
 	if err != nil {
 		return nil, refused(err)
 	}

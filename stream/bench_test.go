@@ -22,6 +22,12 @@ var (
 // benchTable is the reference schema's appointments without a database.
 func benchTable(tb testing.TB) *shape {
 	tb.Helper()
+	_, s := benchMapping(tb)
+	return s
+}
+
+func benchMapping(tb testing.TB) (*mapping.Mapping, *shape) {
+	tb.Helper()
 	const config = `
 version: 1
 auth: {issuer: i, audience: a, keys: [{id: k, alg: HS256, secret: "a secret of thirty-two octets or more"}]}
@@ -52,7 +58,7 @@ tables: {appointments: {table: public.appointments, company: company_id, roles: 
 		tb.Fatal(err)
 	}
 	mt, _ := m.Table("appointments")
-	return newShape(mt, t)
+	return m, newShape(mt, t)
 }
 
 type noConsumer struct{}

@@ -47,7 +47,7 @@ type listener struct {
 // listen opens a subscription to events. start says where. In the company's goroutine,
 // like all below.
 func (c *company) listen(l *listener, start func()) *Error {
-	q, err := l.session.server.compileEvents(l.session.principal.Load(), l.request, c.served)
+	q, err := compileEvents(l.session.principal.Load(), l.request, c.served)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (c *company) quit(ch *channel, l *listener) {
 // retune brings a listener to the rights and rules of now: what it has not been told yet
 // it is told by these, out of the log.
 func (c *company) retune(l *listener) {
-	q, err := l.session.server.compileEvents(l.session.principal.Load(), l.request, c.served)
+	q, err := compileEvents(l.session.principal.Load(), l.request, c.served)
 	if err != nil {
 		c.unlisten(l, func() { l.session.endedListening(l, err) })
 		return
@@ -191,24 +191,28 @@ type pull struct {
 const pullChanges = 2000
 
 // each calls emit with every event of the log, in order, until it says false. It runs in
-// the session's writer, and holds a part of the log at a time.
-func (p *pull) each(emit func(data []byte) bool) {
+// the session's writer, and holds a part of the log at a time. It returns false where
+// that was not all: emit said so, or the company has ended.
+func (p *pull) each(emit func(data []byte) bool) bool {
 	for _, g := range p.gaps {
 		if !emit(g.json()) {
-			return
+			return false
 		}
 	}
 	for from := p.from; from < p.to; {
 		var events [][]byte
-		next := p.to // where the hub has ended
-		p.company.call(func() { events, next = p.company.eventsAfter(p.listener, from, p.to) })
+		next := p.to
+		if !p.company.call(func() { events, next = p.company.eventsAfter(p.listener, from, p.to) }) {
+			return false
+		}
 		for _, data := range events {
 			if !emit(data) {
-				return
+				return false
 			}
 		}
 		from = next
 	}
+	return true
 }
 
 // eventsAfter finds in the log what a listener was to be told above from, up to to or as
@@ -221,7 +225,7 @@ func (c *company) eventsAfter(l *listener, from, to cdc.LSN) (events [][]byte, n
 		g := gap{from: from, to: min(c.floor, to), until: c.floorTime, because: "the log does not reach back to where the client was"}
 		events, from = append(events, g.json()), g.to
 	}
-	q, err := l.session.server.compileEvents(l.session.principal.Load(), l.request, c.served)
+	q, err := compileEvents(l.session.principal.Load(), l.request, c.served)
 	if err != nil {
 		return events, to // it is about to end
 	}

@@ -189,8 +189,9 @@ func (c *company) due() time.Duration {
 }
 
 // call runs fn in the company's goroutine and waits for it: a client that asks
-// faster than its company can answer waits, instead of filling the inbox.
-func (c *company) call(fn func()) {
+// faster than its company can answer waits, instead of filling the inbox. It returns
+// false when the company has ended before; fn is not running then, and never will be.
+func (c *company) call(fn func()) bool {
 	done := make(chan struct{})
 	c.inbox.push(message{do: func() {
 		fn()
@@ -198,8 +199,14 @@ func (c *company) call(fn func()) {
 	}}, 0)
 	select {
 	case <-done:
-	case <-c.ended:
-	case <-c.hub.done:
+		return true
+	case <-c.ended: // with the hub at the latest
+	}
+	select {
+	case <-done: // the last that it did
+		return true
+	default:
+		return false
 	}
 }
 
@@ -329,7 +336,7 @@ func (c *company) cursor() string {
 // adopt takes new shapes: subscriptions of changed tables are made anew, those
 // of tables that can't be served any more end. The views of reread are read again.
 func (c *company) adopt(served *tables, reread []*shape) {
-	again := c.served.mapping != served.mapping
+	again := c.served.mapping != served.mapping || len(c.served.broken) != len(served.broken) // quarantined: who listens there is told
 	c.served = served
 	for _, s := range reread {
 		if t := c.tables[s]; t != nil && served.broken[s.mapping.Name] == nil {

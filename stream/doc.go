@@ -54,6 +54,11 @@
 // A session is told what to say to a transport: WebSocket, server-sent events, polls. Frames
 // of a client come to session.handle, from one goroutine at a time.
 //
+// # Without a server
+//
+// A Rehearsal runs the same code over commits that it is given, for `walwire check`: it has
+// no goroutine, follows nothing, and is one caller's.
+//
 // # Memory
 //
 // Rows, chains and the log are counted (memory); what gives way when they are too much, and in

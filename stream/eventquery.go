@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -124,28 +123,16 @@ func rowRoom(p *auth.Principal, served *tables, text string) (room, *Error) {
 	if !ok {
 		return room{}, errorf(CodePermissionDenied, "table %q is not open to this token's roles", name)
 	}
-	key, err := keyValues(t, value)
-	return room{kind: mapping.RoomRow, table: name, key: key}, err
-}
-
-// keyValues reads the key of one row: its text, or a JSON list where it has several
-// columns.
-func keyValues(t *mapping.Table, text string) ([]any, *Error) {
-	if len(t.Key) == 1 {
-		return []any{text}, nil
+	key, err := t.ParseKey(value)
+	if err != nil {
+		return room{}, errorf(CodeInvalidArgument, "%s", err)
 	}
-	var values []any
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	if err := d.Decode(&values); err != nil || len(values) != len(t.Key) {
-		return nil, errorf(CodeInvalidArgument, "a row of table %s is named by a JSON list of its key's %d values", t.Name, len(t.Key))
-	}
-	return values, nil
+	return room{kind: mapping.RoomRow, table: name, key: key}, nil
 }
 
 // compileEvents turns a request into what is listened for: the events that the roles
 // may get, in the rooms that the user may join.
-func (s *Server) compileEvents(p *auth.Principal, e *clientEvents, served *tables) (*eventQuery, *Error) {
+func compileEvents(p *auth.Principal, e *clientEvents, served *tables) (*eventQuery, *Error) {
 	if served.mapping == nil {
 		return nil, errorf(CodeUnavailable, "the server can't tell now which events there are: try again")
 	}
@@ -156,12 +143,12 @@ func (s *Server) compileEvents(p *auth.Principal, e *clientEvents, served *table
 	q, open := &eventQuery{}, false
 	var id strings.Builder
 	for _, t := range served.mapping.Tables() {
-		rules := matching(t.Events(), e.Names)
-		if len(rules) == 0 {
-			continue
-		}
 		access, columns, ok := t.Access(p.Roles, p.Attributes)
 		if !ok {
+			continue
+		}
+		rules := readableRules(t.Events(), matching(t.Events(), e.Names), columns)
+		if len(rules) == 0 {
 			continue
 		}
 		sh := served.shapes[t.Name]
@@ -169,7 +156,7 @@ func (s *Server) compileEvents(p *auth.Principal, e *clientEvents, served *table
 			q.gaps = append(q.gaps, gap{table: t.Name, because: "the table can't be served now"})
 			continue
 		}
-		for _, group := range byRooms(t.Events(), readableRules(t.Events(), rules, columns)) {
+		for _, group := range byRooms(t.Events(), rules) {
 			open = true
 			where, some, err := roomsNode(t, t.Events()[group.rules[0]].Rooms, rooms)
 			if err != nil {
@@ -208,12 +195,7 @@ func matching(rules []*mapping.Event, patterns []string) []int {
 
 // readableRules leaves out the rules that tell of columns which may not be read.
 func readableRules(all []*mapping.Event, rules, columns []int) []int {
-	readable := func(i int) bool { _, is := slices.BinarySearch(columns, i); return is }
-	return slices.DeleteFunc(rules, func(at int) bool {
-		rule := all[at]
-		return slices.ContainsFunc(rule.Needs, func(i int) bool { return !readable(i) }) ||
-			rule.Changes != nil && !slices.ContainsFunc(rule.Changes, readable)
-	})
+	return slices.DeleteFunc(rules, func(at int) bool { return len(all[at].Hidden(columns)) > 0 })
 }
 
 // roomGroup is rules that go to the same kinds of room.

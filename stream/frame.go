@@ -109,16 +109,16 @@ func (f *frames) update(u *update) {
 		}
 		f.endSection()
 	}
-	if u.pull != nil {
-		u.pull.each(func(data []byte) bool {
-			f.item(sectionEvents, data, "")
-			return f.err == nil
-		})
+	if u.pull != nil && !u.pull.each(func(data []byte) bool {
+		f.item(sectionEvents, data, "")
+		return f.err == nil
+	}) && f.err == nil {
+		f.err = errClosed // a frame with a cursor would say that all has been told
 	}
 	switch len(u.entries) {
 	case 0:
 	case 1:
-		if text := u.entries[0].members(); len(f.buf)+len(text) <= f.maxBytes {
+		if text := u.entries[0].members(); f.section == "" && len(f.buf)+len(text) <= f.maxBytes {
 			f.buf = append(f.buf, text...)
 			f.filled = true
 			break
@@ -137,8 +137,8 @@ func (f *frames) ops(ops []op) {
 				f.item(section, ops[i].data, ops[i].order)
 			}
 		}
-		f.endSection()
 	}
+	f.endSection()
 }
 
 func (f *frames) beginSubscription(u *update, first bool) {

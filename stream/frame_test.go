@@ -102,3 +102,35 @@ func TestFramesStop(t *testing.T) {
 		t.Errorf("%d frames after the first failed: %v", calls-1, err)
 	}
 }
+
+// A gap that comes before a channel's own events is in one array with them, however many
+// there are and wherever the frame is cut.
+func TestFramesGap(t *testing.T) {
+	event := func(name string) *entry {
+		return &entry{ops: []op{{kind: opEvent, data: []byte(`{"event":"` + name + `"}`)}}}
+	}
+	for _, entries := range [][]*entry{nil, {event("a.a")}, {event("a.a"), event("a.b")}} {
+		for _, maxBytes := range []int{10_000, 1} {
+			var got []string
+			f := frames{maxBytes: maxBytes, emit: func(frame []byte) error {
+				var part struct {
+					Subscriptions []struct{ Events []struct{ Event string } }
+				}
+				if err := json.Unmarshal(frame, &part); err != nil {
+					t.Fatalf("%s: %v", frame, err)
+				}
+				for _, e := range part.Subscriptions[0].Events {
+					got = append(got, e.Event)
+				}
+				return nil
+			}}
+			if err := f.write([]update{{id: 1, pull: &pull{gaps: []gap{{because: "x"}}}, entries: entries}}); err != nil {
+				t.Fatal(err)
+			}
+			want := []string{"gap", "a.a", "a.b"}[:1+len(entries)]
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("told %v, want %v", got, want)
+			}
+		}
+	}
+}

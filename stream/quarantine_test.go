@@ -8,6 +8,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/walwire/walwire/auth"
+	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/cdc/pgoutput"
 	"github.com/walwire/walwire/mapping"
 )
 
@@ -39,5 +42,83 @@ func TestQuarantine(t *testing.T) {
 	}
 	if n := testutil.ToFloat64(h.Metrics.Quarantined); n != 1 {
 		t.Errorf("%v tables are counted", n)
+	}
+}
+
+// Who listens to events of a table that is quarantined is told that some may be missing,
+// and hears of it no more; who may get none of them is told nothing of it.
+func TestQuarantineTellsListeners(t *testing.T) {
+	h, err := NewHub(Options{Consumer: noConsumer{}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, s := benchMapping(t)
+	h.schema.Store(&Schema{Mapping: m})
+	h.shapes, h.relations = map[string]*shape{"appointments": s}, map[uint32]*shape{1: s}
+	h.ring.begin(1)
+	c := newCompany(h, benchCompany)
+	h.companies[c.id] = c
+	h.ring.scopes[c.id] = &scope{company: c}
+	ss := newSession(NewServer(h, ServerOptions{Log: h.Log}), "1", &auth.Principal{ID: "a", Roles: []string{"owner"}}, unheard{})
+	ss.company = c
+	l := &listener{id: 1, session: ss, request: &clientEvents{Names: []string{"a.created"}}}
+	if err := c.listen(l, func() {}); err != nil {
+		t.Fatal(err)
+	}
+	told := func() (events []string) {
+		var out cut
+		ss.collectEvents(&out)
+		f := frames{maxBytes: 1 << 20, emit: func(frame []byte) error {
+			for _, part := range strings.Split(string(frame), `{"event":`)[1:] {
+				events = append(events, part[:strings.IndexAny(part, ",}")])
+			}
+			return nil
+		}}
+		for i := range out.updates {
+			if p := out.updates[i].pull; p != nil {
+				p.to = p.from // the company does not run
+			}
+		}
+		if err := f.write(out.updates); err != nil {
+			t.Fatal(err)
+		}
+		return events
+	}
+	route := func(tx *cdc.Transaction) {
+		h.route(tx)
+		h.deliver(c)
+		for _, message := range c.inbox.take(nil) {
+			for i := range message.txs {
+				c.apply(&message.txs[i])
+			}
+			c.publish()
+			if message.do != nil {
+				message.do()
+			}
+		}
+	}
+	txs := benchTransactions(s, 3, 1, 1)
+	for _, tx := range txs {
+		tx.Changes[0].Op, tx.Changes[0].OldKind, tx.Changes[0].Old = cdc.OpInsert, 0, pgoutput.Tuple{}
+	}
+	route(txs[0])
+	if got := told(); len(got) != 1 || got[0] != `"a.created"` {
+		t.Fatalf("told %v", got)
+	}
+	txs[1].Changes[0] = cdc.Change{Op: cdc.OpUndecodable, Relation: txs[1].Changes[0].Relation, Err: errors.New("cut short")}
+	route(txs[1])
+	if got := told(); len(got) != 1 || got[0] != `"gap"` {
+		t.Errorf("when it is quarantined: told %v", got)
+	}
+	route(txs[2])
+	if got := told(); len(got) != 0 {
+		t.Errorf("after that: told %v", got)
+	}
+	if c.unlisten(l, func() {}); len(c.channels)+len(c.raiser.tables) != 0 {
+		t.Error("something of it is left")
+	}
+	_, refused := compileEvents(&auth.Principal{Roles: []string{"owner"}}, &clientEvents{Names: []string{"b.created"}}, h.serving())
+	if refused == nil || refused.Code != CodePermissionDenied {
+		t.Errorf("events that there are not, of a broken table: %v", refused)
 	}
 }

@@ -181,7 +181,7 @@ func (s *Server) waitHTTP(w http.ResponseWriter, r *http.Request) {
 		writeRefusal(w, no)
 		return
 	}
-	company, err := s.companyOf(p)
+	company, err := s.hub.companyOf(p)
 	if err != nil {
 		writeError(w, err)
 		return

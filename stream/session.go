@@ -179,7 +179,10 @@ func (s *session) sendData(cut *cut) bool {
 		}
 		return nil
 	}
-	_ = f.write(cut.updates) // emit's error, which sent tells
+	if err := f.write(cut.updates); err != nil && sent { // the company has ended: not all has been told
+		s.close(CloseStopping, "the server stops: connect again")
+		sent = false
+	}
 	if m := s.server.hub.Metrics; sent && cut.time != 0 && cut.changed() {
 		m.Latency.Observe(time.Since(postgresEpoch.Add(time.Duration(cut.time) * time.Microsecond)).Seconds())
 	}

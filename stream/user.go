@@ -104,15 +104,28 @@ func (s *session) watchRow(ctx context.Context, ur *mapping.UserRow, match *pred
 // principal is who the user is by the rows of now. An *Error ends their access;
 // errUserMoved says that these rows can't tell. In the company's goroutine.
 func (u *user) principal() (*auth.Principal, error) {
+	return u.by(func(l *lookup, match *predicate.Node) ([][]byte, error) {
+		if match.Canonical() != l.match.Canonical() || l.sub != nil && l.sub.view == nil {
+			return nil, errUserMoved
+		}
+		if l.sub == nil {
+			return nil, nil
+		}
+		rows, _ := l.sub.view.encoded()
+		return rows, nil
+	})
+}
+
+// by is who the user is by the rows that read gives of each lookup.
+func (u *user) by(read func(l *lookup, match *predicate.Node) ([][]byte, error)) (*auth.Principal, error) {
 	p := u.claims
 	p.Attributes = maps.Clone(p.Attributes)
 	rows := make([][][]byte, len(u.lookups))
-	for i, l := range u.lookups {
-		if l.row.Predicate(p.Attributes).Canonical() != l.match.Canonical() || l.sub != nil && l.sub.view == nil {
-			return nil, errUserMoved
-		}
-		if l.sub != nil {
-			rows[i], _ = l.sub.view.encoded()
+	for i := range u.lookups {
+		l := &u.lookups[i]
+		var err error
+		if rows[i], err = read(l, l.row.Predicate(p.Attributes)); err != nil {
+			return nil, err
 		}
 		found, err := attributes(l.row, rows[i])
 		if err != nil {
@@ -197,8 +210,8 @@ func (v verbatim) Column(i int) (text []byte, null bool) {
 
 // companyOf gives the hub's name of the principal's company: as the WAL prints it.
 // All tables' company columns are of one kind.
-func (s *Server) companyOf(p *auth.Principal) (string, *Error) {
-	kind := s.hub.companyType.Load()
+func (h *Hub) companyOf(p *auth.Principal) (string, *Error) {
+	kind := h.companyType.Load()
 	if kind == nil {
 		return "", errorf(CodeUnavailable, "the server can't take a connection now: it has no table to serve yet; try again")
 	}

@@ -20,7 +20,8 @@ const checkTimeout = 30 * time.Second
 // checkCmd is `walwire check`.
 type checkCmd struct {
 	configFlags
-	JSON bool `help:"Print the findings as JSON, for programs."`
+	JSON bool `help:"Print JSON, for programs."`
+	explainFlags
 }
 
 // Help explains the command.
@@ -32,11 +33,25 @@ func (checkCmd) Help() string {
 
 Exits with 1 if a finding is fatal: "walwire serve" would refuse as well. A warning is for you to decide on.
 
-Run it with the database_url that the server uses, as some findings are about its role.`
+Run it with the database_url that the server uses, as some findings are about its role.
+
+With --explain it shows instead what the configuration does, as of now, before clients see it: per table the rows, the columns and the events of a role.
+
+  walwire check --explain staff --user anna --company 7d44...
+
+With a change it shows which events that would raise, and for whom, each as a client gets it. The change is of a row and never made (constraints and triggers are not looked at), or it is what the server's slot still holds of the log (a temporary copy of the slot is read, also while the server runs):
+
+  walwire check --table appointments --key 125e... --set status=confirmed
+  walwire check --table appointments --insert '{"company_id":"7d44...","starts_at":"2026-03-01 09:00Z",...}'
+  walwire check --table appointments --key 125e... --delete --explain owner
+  walwire check --recent 10m`
 }
 
 // Run looks and reports.
 func (k *checkCmd) Run(ctx context.Context, c *console) error {
+	if k.explains() {
+		return k.explain(ctx, c, k.configFlags, k.JSON)
+	}
 	report := newReport(k.Config)
 	if cfg, err := k.load(); err != nil {
 		report.configuration(err)

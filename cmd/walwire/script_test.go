@@ -17,12 +17,13 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script. Besides testscript's own commands there are
-// those of databaseCommands and frameCommands.
+// those of databaseCommands, awaitCommands, frameCommands and pageCommands.
 func TestScripts(t *testing.T) {
 	commands := make(map[string]func(*testscript.TestScript, bool, []string))
 	maps.Copy(commands, databaseCommands())
 	maps.Copy(commands, awaitCommands())
 	maps.Copy(commands, frameCommands())
+	maps.Copy(commands, pageCommands())
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,

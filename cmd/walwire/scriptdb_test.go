@@ -16,6 +16,7 @@ import (
 //	as VAR URL USER PASSWORD          the URL for another role
 //	sql URL STATEMENT                 run it; ! where it must fail
 //	mend URL FILE                     run a file of statements, one a line
+//	script URL FILE                   run a file of statements as one
 //	query VAR URL STATEMENT           VAR gets the one value, as text
 func databaseCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
@@ -50,6 +51,10 @@ func databaseCommands() map[string]func(*testscript.TestScript, bool, []string) 
 			for statement := range strings.Lines(ts.ReadFile(args[1])) {
 				pgtest.MustExec(scriptTB(ts), conn, statement)
 			}
+		},
+		"script": func(ts *testscript.TestScript, neg bool, args []string) {
+			usage(ts, !neg && len(args) == 2, "script URL FILE")
+			pgtest.MustExec(scriptTB(ts), pgtest.MustConnect(scriptTB(ts), args[0]), ts.ReadFile(args[1]))
 		},
 		"query": func(ts *testscript.TestScript, neg bool, args []string) {
 			usage(ts, !neg && len(args) == 3, "query VAR URL STATEMENT")

@@ -10,6 +10,8 @@
 // first that ends stops the rest; Run returns when all have ended. The operators' server
 // ends last.
 //
+// An Explainer is no part of a running App: it tells what a configuration would do.
+//
 // Embed makes an App without listeners, for a program that serves Handler itself.
 //
 // The zero value of nothing here is useful: New makes an App from a loaded

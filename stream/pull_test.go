@@ -1,0 +1,86 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+)
+
+func eventEntry(names ...string) *entry {
+	e := &entry{position: 7}
+	for _, name := range names {
+		e.ops = append(e.ops, op{kind: opEvent, data: fmt.Appendf(nil, `{"event":%q}`, name)})
+	}
+	return e
+}
+
+// Gaps and what follows them stand in one list, however much follows.
+func TestGapBeforeEntries(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 3} {
+		var entries []*entry
+		for range n {
+			entries = append(entries, eventEntry("a.b"))
+		}
+		var told []string
+		f := frames{maxBytes: 1 << 20, cursor: "c", emit: func(frame []byte) error {
+			var data struct {
+				Subscriptions []struct{ Events []struct{ Event string } }
+			}
+			if err := json.Unmarshal(frame, &data); err != nil {
+				t.Fatalf("%d entries: %v: %s", n, err, frame)
+			}
+			for _, s := range data.Subscriptions {
+				for _, e := range s.Events {
+					told = append(told, e.Event)
+				}
+			}
+			return nil
+		}}
+		if err := f.write([]update{{id: 1, names: []byte(`,"names":[]`), pull: &pull{gaps: []gap{{because: "x"}}}, entries: entries}}); err != nil {
+			t.Fatal(err)
+		}
+		if len(told) != 1+n || told[0] != "gap" {
+			t.Errorf("%d entries: told %v", n, told)
+		}
+	}
+}
+
+// A company that ends while the log is looked through leaves no frame behind whose cursor
+// says that all has been told; and what it was doing is not read while it does it.
+func TestPullOfEndedCompany(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	h := &Hub{ctx: ctx, done: make(chan struct{})}
+	c := &company{hub: h, ended: make(chan struct{}), inbox: inbox{ready: make(chan struct{}, 1)}, channels: make(map[string]*channel)}
+	begun := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		defer close(c.ended)
+		<-c.inbox.ready
+		for _, m := range c.inbox.take(nil) {
+			close(begun)
+			time.Sleep(20 * time.Millisecond) // longer than the hub's end
+			m.do()
+		}
+		<-ctx.Done()
+	})
+	group.Go(func() {
+		<-begun
+		cancel()
+		close(h.done)
+	})
+	l := &listener{} // not the company's any more: nothing is found for it
+	var sent int
+	f := frames{maxBytes: 1 << 20, cursor: "c", emit: func([]byte) error { sent++; return nil }}
+	late := update{id: 1, pull: &pull{company: c, listener: l, from: 1, to: 9}}
+	if err := f.write([]update{late}); err != nil || sent != 1 {
+		t.Errorf("looked through to the end: %v, %d frames", err, sent)
+	}
+	group.Wait()
+	if err := f.write([]update{late}); !errors.Is(err, errClosed) || sent != 1 {
+		t.Errorf("a frame of a company that has ended: %v, %d frames", err, sent)
+	}
+}
