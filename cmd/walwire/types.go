@@ -26,7 +26,7 @@ func (typesCmd) Help() string {
 
   walwire types --config walwire.yaml --role receptionist >src/rows.ts
 
-  client.liveQuery<ReceptionistTables["appointments"]>({ table: "appointments" })
+  client.liveQuery<ReceptionistTables["orders"]>({ table: "orders" })
 
 Values are as docs/protocol.md has them. Print them again when the schema or the configuration changes.`
 }

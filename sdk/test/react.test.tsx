@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-import { act, cleanup, render, screen, waitFor } from "@testing-library/react";
+import { act, cleanup, configure, render, screen, waitFor } from "@testing-library/react";
 import { Profiler, StrictMode, Suspense, memo, useState } from "react";
 import { renderToString } from "react-dom/server";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
@@ -18,6 +18,7 @@ import {
 } from "../src/react.js";
 import { Server, until } from "./server.js";
 
+configure({ asyncUtilTimeout: 20_000 });
 let server: Server;
 let client: Client;
 
