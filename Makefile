@@ -33,7 +33,7 @@ test: postgres compiler ## run all tests with the race detector (PKG=./... TEST_
 
 test-sdk: postgres npm chromium build ## check the TypeScript SDK, run its tests against the server, and print its size
 	@cd sdk && npm ci --silent --no-audit --no-fund && npm run -s check && npm run -s lint && \
-		WALWIRE_BINARY=$(CURDIR)/bin/walwire npm run -s test && npm run -s size
+		NO_COLOR=1 WALWIRE_BINARY=$(CURDIR)/bin/walwire npm run -s test && npm run -s size
 	@scripts/board-is-fresh
 
 test-matrix: postgres compiler npm ## run all tests on each major version of PostgreSQL, without the race detector (VERSIONS="14 18" PKG=./... TEST_FLAGS=...)
