@@ -14,7 +14,7 @@ VERSIONS ?= 14 15 16 17 18
 RACE ?= -race
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-matrix torture lint fmt bench postgres compiler npm
+.PHONY: help build demo test test-sdk test-matrix torture lint fmt bench postgres compiler npm chromium
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -29,6 +29,12 @@ demo: postgres build ## run everything with demo data (LISTEN=127.0.0.1:8080, DE
 test: postgres compiler ## run all tests with the race detector (PKG=./... TEST_FLAGS=... RACE=)
 	@go test $(RACE) -timeout 20m $(TEST_FLAGS) $(or $(PKG),$$(go list ./... | grep -vE '/internal/(torture|faults|hostile)$$'))
 	@$(if $(PKG),true,go test $(RACE) -p 1 -timeout 20m $(TEST_FLAGS) ./internal/torture ./internal/faults ./internal/hostile)
+	@$(if $(PKG),true,$(MAKE) -s test-sdk)
+
+test-sdk: postgres npm chromium build ## check the TypeScript SDK, run its tests against the server, and print its size
+	@cd sdk && npm ci --silent --no-audit --no-fund && npm run -s check && npm run -s lint && \
+		NO_COLOR=1 WALWIRE_BINARY=$(CURDIR)/bin/walwire npm run -s test && npm run -s size
+	@scripts/board-is-fresh
 
 test-matrix: postgres compiler npm ## run all tests on each major version of PostgreSQL, without the race detector (VERSIONS="14 18" PKG=./... TEST_FLAGS=...)
 	@PINS="$(MATRIX)" VERSIONS="$(VERSIONS)" PKG="$(PKG)" TEST_FLAGS="$(TEST_FLAGS)" scripts/test-matrix
@@ -70,8 +76,14 @@ compiler:
 npm:
 	@if command -v npm >/dev/null; then exit 0; fi; \
 	if ! command -v apt-get >/dev/null || ! $(AS_ROOT) true 2>/dev/null; then \
-		echo "test-matrix fetches its servers with npm: install Node.js" >&2; exit 1; fi; \
+		echo "the SDK's tests and test-matrix need npm: install Node.js 20 or newer" >&2; exit 1; fi; \
 	echo "installing npm by apt"; $(call APT_INSTALL,nodejs npm)
+
+chromium:
+	@if [ -n "$$CHROMIUM" ] || command -v chromium >/dev/null; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null || ! $(AS_ROOT) true 2>/dev/null; then \
+		echo "the demo page is tested in a browser: install chromium, or set CHROMIUM to one" >&2; exit 1; fi; \
+	echo "installing chromium by apt"; $(call APT_INSTALL,chromium)
 
 # AS_ROOT runs a command as root, without ever asking for a password.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo -n)

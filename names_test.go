@@ -17,7 +17,7 @@ import (
 
 // knowing are the files that may know the reference schema: what makes it, fills it,
 // shows it off, or tests and measures with it.
-var knowing = regexp.MustCompile(`^(migrations|internal/(demo|bench|torture))/|^cmd/walwire/(dev\w*|welcome)\.go$|_test\.go$`)
+var knowing = regexp.MustCompile(`^(migrations|internal/(board|demo|bench|torture))/|^cmd/walwire/(dev\w*|welcome)\.go$|_test\.go$`)
 
 // No table and no event of the example is named in the code: what is served, and told as
 // what, the configuration alone says.

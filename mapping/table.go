@@ -71,6 +71,17 @@ func (t *Table) Access(roles []string, user map[string]any) (rule *predicate.Nod
 	return rule, slices.Clone(columns), ok
 }
 
+// ColumnsOf gives the ordinals of the columns that a role may see, ascending, with the
+// key's; false where it sees nothing of the table.
+func (t *Table) ColumnsOf(role string) ([]int, bool) {
+	for _, access := range t.roles {
+		if access.role == role {
+			return slices.Clone(access.columns), true
+		}
+	}
+	return nil, false
+}
+
 // includes reports whether the ascending list a has all of b.
 func includes(a, b []int) bool {
 	for _, x := range b {

@@ -34,6 +34,7 @@ type cli struct {
 	Dev     devCmd     `cmd:"" help:"Try it: a private PostgreSQL with demo data, and a server that follows it."`
 	Serve   serveCmd   `cmd:"" help:"Serve live queries of your database."`
 	Check   checkCmd   `cmd:"" help:"Hold a configuration against the database, with the SQL that mends each finding."`
+	Types   typesCmd   `cmd:"" help:"Print TypeScript interfaces of the mapped tables, for each role."`
 	Schema  schemaCmd  `cmd:"" help:"Print a JSON Schema of the configuration, for editors."`
 	Migrate migrateCmd `cmd:"" help:"Create the reference schema, and the server's role."`
 	Token   tokenCmd   `cmd:"" help:"Sign a token, for development."`

@@ -8,9 +8,11 @@ import (
 	"net"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/walwire/walwire/internal/app"
+	"github.com/walwire/walwire/internal/board"
 	"github.com/walwire/walwire/internal/demo"
 	"github.com/walwire/walwire/mapping"
 )
@@ -71,6 +73,12 @@ func (d *devCmd) Run(ctx context.Context, c *console) (err error) {
 	if err != nil {
 		return err
 	}
+	pool, err := pgxpool.New(ctx, base.url())
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	server.Site(board.Handler(pool, func() ([]board.Person, error) { return base.people(cfg) }))
 	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Run(inner) })
 	group.Go(func() error {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/walwire/walwire"
 	"github.com/walwire/walwire/auth"
+	"github.com/walwire/walwire/internal/board"
 	"github.com/walwire/walwire/internal/demo"
 	"github.com/walwire/walwire/internal/pgserver"
 	"github.com/walwire/walwire/mapping"
@@ -147,6 +148,23 @@ func (b *devBase) facts(cfg *mapping.Config, address, admin string) (devFacts, e
 		}
 	}
 	return facts, nil
+}
+
+// people are whose views the page shows, each with a token.
+func (b *devBase) people(cfg *mapping.Config) ([]board.Person, error) {
+	facts, err := b.facts(cfg, "http://127.0.0.1", "")
+	if err != nil {
+		return nil, err
+	}
+	people := []board.Person{
+		{Name: "owner", Label: "Owner"}, {Name: "receptionist", Label: "Receptionist: no prices"},
+		{Name: "staff", Label: "Staff: own appointments"}, {Name: "client", Label: "Client: themselves"},
+		{Name: "other_company_owner", Label: "Owner of the other company"},
+	}
+	for i := range people {
+		people[i].Token = facts.Tokens[people[i].Name]
+	}
+	return people, nil
 }
 
 // keptSecret is the tokens' secret: random, and with a data directory the one

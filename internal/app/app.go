@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ type App struct {
 	registry *prometheus.Registry
 	auth     *authentications
 	jwks     *auth.JWKS                   // nil: no keys are fetched
+	site     http.Handler                 // nil: none
 	schedule *schedule.Runner             // nil: nothing is run
 	edge     atomic.Pointer[http.Handler] // serveHTTP behind the policy for the public
 	listener net.Listener                 // nil: embedded in another program's server
@@ -276,7 +278,15 @@ func (a *App) httpServer(handler http.Handler) *http.Server {
 	}
 }
 
+// Site makes the public side answer with h what is neither the API's nor health's.
+// Call it before Run.
+func (a *App) Site(h http.Handler) { a.site = h }
+
 func (a *App) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	if a.site != nil && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" && r.URL.Path != "/v1" && !strings.HasPrefix(r.URL.Path, "/v1/") {
+		a.site.ServeHTTP(w, r)
+		return
+	}
 	if s := a.server.Load(); s != nil {
 		if r.URL.Path == "/readyz" {
 			a.readyz(w, r, s)

@@ -1,0 +1,627 @@
+import { DeadlineExceededError, InvalidArgumentError, UnauthenticatedError, UnavailableError, WalwireError, errorOf, type Code } from "./errors.js";
+import { step, type Effect, type Happening, type State, type Way } from "./machine.js";
+import type { Column, DataFrame, Event, EventQuery, Frame, Gap, Query, Row, Update } from "./protocol.js";
+import { Rows, changesBetween, type Change, type Entries } from "./rows.js";
+import { open, type Transport } from "./transport.js";
+
+export type Token = string | (() => string | Promise<string>);
+
+export interface Options {
+  /** The server, as https://host or https://host/base/path. */
+  readonly url: string;
+  /** The token, or what gives one: asked at every connection, and before one expires. */
+  readonly token: Token;
+  /** The company, where the token is for several. */
+  readonly company?: string;
+}
+
+export interface Connection {
+  readonly status: "disconnected" | "connecting" | "connected";
+  /** How, while connected. */
+  readonly way?: Way;
+  /** Why not. */
+  readonly error?: WalwireError;
+}
+
+export type Status = "loading" | "live" | "stale" | "error";
+
+/** A live query as it stands. Another object whenever anything is another. */
+export interface Result<R extends Row = Row> {
+  /** The rows, in the query's order. One that has not changed is the same object. */
+  readonly rows: readonly R[];
+  /** loading: nothing is known yet. stale: these were the rows when the connection was lost. */
+  readonly status: Status;
+  readonly error?: WalwireError;
+  readonly entries: Entries<R>;
+  /** What they consist of, as soon as that is known. */
+  readonly columns: readonly Column[];
+}
+
+export type Listener<R extends Row = Row> = (result: Result<R>, changes: () => Change<R>[]) => void;
+
+/** A subscription as the connection keeps it. */
+interface Sub {
+  readonly id: number;
+  request(): object;
+  /** Takes its part of a commit. */
+  apply(u: Update): void;
+  /** It has had its first entry on this connection. */
+  here: boolean;
+  /** The client shows what it had on the connection before. */
+  shown: boolean;
+  at(cursor: string): void;
+  /** Tells its listeners, once the commit is applied everywhere. */
+  tell(): void;
+  failed(error: WalwireError): void;
+  lost(): void;
+}
+
+interface Wait {
+  readonly lsn: string;
+  readonly timer: ReturnType<typeof setTimeout>;
+  resolve(): void;
+  reject(error: WalwireError): void;
+}
+
+/** How long a query that nobody listens to is kept, for who comes back at once. */
+const linger = 250;
+/** What may be otherwise the next time. */
+const passing: readonly Code[] = ["unavailable", "resource-exhausted", "internal"];
+const pingEvery = 25_000;
+const pongWithin = 8_000;
+
+/** One connection, and everything that is subscribed to on it. */
+export class Client {
+  readonly #options: Options;
+  readonly #url: string;
+  #state: State = { name: "stopped" };
+  #transport: Transport | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #pulse: ReturnType<typeof setTimeout> | undefined;
+  #after = 0;
+  #problem: WalwireError | undefined;
+  #connection: Connection = { status: "disconnected" };
+  #watchers = new Set<() => void>();
+  #synced = new Set<() => void>();
+  #queries = new Map<string, LiveQuery>();
+  #subs = new Map<number, Sub>();
+  #waits = new Map<number, Wait>();
+  #partial: Update[] = [];
+  #nextID = 1;
+  #token = "";
+
+  constructor(options: Options) {
+    this.#options = options;
+    this.#url = options.url.replace(/\/+$/, "");
+    if (!/^https?:\/\//.test(this.#url)) {
+      throw new InvalidArgumentError("invalid-argument", `url must begin with http:// or https://, got ${options.url}`);
+    }
+    if (typeof window !== "undefined") {
+      window.addEventListener("online", this.#wake);
+      document.addEventListener("visibilitychange", this.#wake);
+    }
+    this.#happen({ type: "start" });
+  }
+
+  /** Where the connection is. Another object whenever anything is another. */
+  get connection(): Connection {
+    return this.#connection;
+  }
+
+  /** Calls listener at every change of `connection`. */
+  onConnection(listener: () => void): () => void {
+    this.#watchers.add(listener);
+    return () => this.#watchers.delete(listener);
+  }
+
+  /** Calls listener whenever all listeners have been told of a commit. */
+  onSync(listener: () => void): () => void {
+    this.#synced.add(listener);
+    return () => this.#synced.delete(listener);
+  }
+
+  /** A live query. The same one for the same query. */
+  liveQuery<R extends Row = Row>(query: Query): LiveQuery<R> {
+    const name = JSON.stringify(query);
+    let q = this.#queries.get(name);
+    if (!q) {
+      q = new LiveQuery(query, {
+        start: (sub) => this.#add(sub),
+        stop: (id) => this.#remove(id),
+        id: () => this.#nextID++,
+        forget: () => this.#queries.delete(name),
+      });
+      this.#queries.set(name, q);
+    }
+    return q as unknown as LiveQuery<R>;
+  }
+
+  /** Calls listener for each event, in the order of commits, and for a gap where some may be missing. */
+  events<R extends Row = Row>(query: EventQuery, listener: (event: Event<R> | Gap) => void, onError?: (error: WalwireError) => void): () => void {
+    let cursor = "";
+    let pending: (Event | Gap)[] = [];
+    const sub: Sub = {
+      id: this.#nextID++,
+      here: false,
+      shown: false,
+      request: () => ({ events: query, ...(cursor && { resume: { cursor } }) }),
+      apply: (u) => pending.push(...(u.events ?? [])),
+      at: (c) => (cursor = c),
+      tell: () => {
+        const told = pending;
+        pending = [];
+        told.forEach((e) => this.#subs.get(sub.id) === sub && listener(e as Event<R> | Gap));
+      },
+      failed: (error) => onError?.(error),
+      lost: () => {},
+    };
+    this.#add(sub);
+    return () => this.#remove(sub.id);
+  }
+
+  /** Resolves when everything up to a position of the WAL has been shown: what the backend gave for a write. */
+  wait(lsn: string, timeoutMs = 5000): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const id = this.#nextID++;
+      const end = (f: () => void) => () => {
+        clearTimeout(wait.timer);
+        this.#waits.delete(id);
+        f();
+      };
+      const late = new DeadlineExceededError("deadline-exceeded", `${lsn} has not been reached within ${timeoutMs} ms`);
+      const wait: Wait = {
+        lsn,
+        timer: setTimeout(() => wait.reject(late), timeoutMs),
+        resolve: end(resolve),
+        reject: (error) => end(() => reject(error))(),
+      };
+      this.#waits.set(id, wait);
+      if (this.#state.name === "open") {
+        this.#askFor(id, wait);
+      }
+    });
+  }
+
+  /** Connects again at once, where it does not already. */
+  reconnect(): void {
+    this.#happen({ type: this.#state.name === "stopped" ? "start" : "wake" });
+  }
+
+  /** Ends the connection and everything on it. */
+  close(): void {
+    if (typeof window !== "undefined") {
+      window.removeEventListener("online", this.#wake);
+      document.removeEventListener("visibilitychange", this.#wake);
+    }
+    this.#happen({ type: "stop" });
+    const over = new WalwireError("cancelled", "the client was closed");
+    this.#waits.forEach((w) => w.reject(over));
+  }
+
+  #wake = (): void => {
+    if (typeof document === "undefined" || document.visibilityState === "visible") {
+      this.#happen({ type: "wake" });
+    }
+  };
+
+  #happen(happening: Happening): void {
+    const before = this.#state;
+    const [state, effects] = step(before, happening, Math.random);
+    this.#state = state;
+    if (before.name === "open" && state.name !== "open") {
+      clearTimeout(this.#pulse);
+      this.#partial = [];
+      this.#subs.forEach((s) => s.lost());
+    }
+    effects.forEach((e) => this.#effect(e));
+    this.#announce();
+  }
+
+  #effect(e: Effect): void {
+    switch (e.do) {
+      case "ask":
+        void this.#ask();
+        return;
+      case "open":
+        this.#open();
+        return;
+      case "greet":
+        this.#greet();
+        return;
+      case "probe":
+        this.#ping();
+        return;
+      case "wait":
+        this.#timer = setTimeout(() => this.#happen({ type: "timer" }), e.ms);
+        return;
+      case "cancel":
+        clearTimeout(this.#timer);
+        return;
+      case "close":
+        this.#transport?.close();
+    }
+  }
+
+  async #ask(): Promise<void> {
+    try {
+      const { token } = this.#options;
+      this.#token = typeof token === "string" ? token : await token();
+      this.#happen({ type: "token" });
+    } catch (e) {
+      this.#happen({ type: "no-token", error: new UnauthenticatedError("unauthenticated", `no token: ${String(e)}`) });
+    }
+  }
+
+  #open(): void {
+    const way = this.#state.name === "opening" ? this.#state.way : "websocket";
+    this.#problem = undefined;
+    this.#after = 0;
+    const t = open(way, this.#url, this.#token, this.#options.company, {
+      frame: (f) => this.#transport === t && this.#frame(f),
+      closed: (code, error, after = 0) => {
+        if (this.#transport === t) {
+          this.#ended(code, this.#problem ?? error, after);
+        }
+      },
+    });
+    this.#transport = t;
+  }
+
+  #ended(code: number, error: WalwireError = new UnavailableError("unavailable", "the connection was lost"), after = 0): void {
+    // A refused token may be another one the next time.
+    const final = code >= 4500 && (code !== 4501 || typeof this.#options.token === "string");
+    if (final) {
+      this.#subs.forEach((s) => s.failed(error));
+    }
+    this.#happen({ type: "closed", error, final, refused: code !== 0, after: Math.max(after, this.#after) });
+  }
+
+  #greet(): void {
+    this.#subs.forEach((s) => this.#subscribe(s));
+    this.#waits.forEach((w, id) => this.#askFor(id, w));
+    this.#beat();
+  }
+
+  #beat(): void {
+    clearTimeout(this.#pulse);
+    this.#pulse = setTimeout(() => this.#ping(), pingEvery);
+  }
+
+  /** Makes sure that somebody is there. */
+  #ping(): void {
+    this.#send({ type: "ping" });
+    clearTimeout(this.#pulse);
+    this.#pulse = setTimeout(() => {
+      this.#transport?.close();
+      this.#ended(0);
+    }, pongWithin);
+  }
+
+  #send(frame: object): void {
+    this.#transport?.send(frame);
+  }
+
+  #askFor(id: number, w: Wait): void {
+    this.#send({ type: "wait", id, lsn: w.lsn, timeout_ms: 30_000 });
+  }
+
+  #add(s: Sub): void {
+    this.#subs.set(s.id, s);
+    if (this.#state.name === "open") {
+      this.#subscribe(s);
+    }
+  }
+
+  #subscribe(s: Sub): void {
+    s.here = false;
+    this.#send({ type: "subscribe", id: s.id, ...s.request() });
+  }
+
+  #remove(id: number): void {
+    if (this.#subs.delete(id) && this.#state.name === "open") {
+      this.#send({ type: "unsubscribe", id });
+    }
+  }
+
+  #frame(f: Frame): void {
+    if (this.#state.name === "open") {
+      this.#beat();
+    }
+    switch (f.type) {
+      case "welcome":
+        this.#happen({ type: "welcome" });
+        return;
+      case "data":
+        this.#data(f);
+        return;
+      case "error":
+        this.#error(f);
+        return;
+      case "waited":
+        this.#waits.get(f.id)?.resolve();
+        return;
+      case "reconnect":
+        this.#after = f.after_ms;
+        return;
+      case "expiring":
+        void this.#renew();
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const { token } = this.#options;
+    if (typeof token === "function") {
+      const t = this.#transport;
+      try {
+        const next = await token();
+        if (this.#transport === t) {
+          this.#send({ type: "auth", token: next, company: this.#options.company });
+        }
+      } catch {
+        // The connection ends with the token, and asks again then.
+      }
+    }
+  }
+
+  #error(f: Extract<Frame, { type: "error" }>): void {
+    const error = errorOf(f.code, f.message);
+    if (f.wait !== undefined) {
+      this.#waits.get(f.wait)?.reject(error);
+    } else if (f.id !== undefined) {
+      this.#failed(f.id, error, f.retry_ms ?? 0);
+    } else {
+      this.#problem = error;
+      this.#after = f.retry_ms ?? 0;
+    }
+  }
+
+  /** Ends a subscription, or asks for it again later where that may help. */
+  #failed(id: number, error: WalwireError, after: number): void {
+    const s = this.#subs.get(id);
+    if (!s) {
+      return;
+    }
+    if (passing.includes(error.code)) {
+      const t = this.#transport;
+      s.lost();
+      setTimeout(
+        () => {
+          if (this.#transport === t && this.#state.name === "open" && this.#subs.get(id) === s) {
+            this.#subscribe(s);
+          }
+        },
+        Math.max(after, 500 + Math.random() * 2500),
+      );
+      return;
+    }
+    this.#subs.delete(id);
+    s.failed(error);
+    this.#tell();
+  }
+
+  /** Applies a commit to everything it concerns, then tells everybody: no listener sees half of one. */
+  #data(f: DataFrame): void {
+    this.#partial.push(...f.subscriptions);
+    if (f.more) {
+      return;
+    }
+    const parts = this.#partial;
+    this.#partial = [];
+    for (const u of join(parts)) {
+      const s = this.#subs.get(u.id);
+      if (s) {
+        s.here = true;
+        s.apply(u);
+      }
+    }
+    if (f.cursor !== undefined) {
+      const cursor = f.cursor;
+      this.#subs.forEach((s) => s.here && s.at(cursor));
+    }
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const s of this.#subs.values()) {
+      if (s.shown && !s.here) {
+        return; // others that come back are still where they were
+      }
+    }
+    [...this.#subs.values()].forEach((s) => s.tell());
+    [...this.#synced].forEach((f) => f());
+  }
+
+  #announce(): void {
+    const s = this.#state;
+    const next: Connection =
+      s.name === "open"
+        ? { status: "connected", way: s.way }
+        : { status: s.name === "stopped" ? "disconnected" : "connecting", ...(s.error && { error: s.error }) };
+    const { status, way, error } = this.#connection;
+    if (next.status !== status || next.way !== way || next.error !== error) {
+      this.#connection = next;
+      [...this.#watchers].forEach((w) => w());
+    }
+  }
+}
+
+/** Joins the parts of a frame that was sent in several. */
+function join(parts: readonly Update[]): Update[] {
+  const joined: Update[] = [];
+  for (const u of parts) {
+    const last = joined.at(-1);
+    if (last?.id !== u.id) {
+      joined.push(u);
+      continue;
+    }
+    const list = <T>(a: readonly T[] | undefined, b: readonly T[] | undefined) => (a || b ? [...(a ?? []), ...(b ?? [])] : undefined);
+    const snapshot = u.snapshot && last.snapshot ? { ...last.snapshot, rows: [...last.snapshot.rows, ...u.snapshot.rows], order: list(last.snapshot.order, u.snapshot.order) ?? [] } : (last.snapshot ?? u.snapshot);
+    joined[joined.length - 1] = {
+      ...last,
+      ...(snapshot && { snapshot }),
+      added: list(last.added, u.added) ?? [],
+      modified: list(last.modified, u.modified) ?? [],
+      removed: list(last.removed, u.removed) ?? [],
+      added_order: list(last.added_order, u.added_order) ?? [],
+      modified_order: list(last.modified_order, u.modified_order) ?? [],
+      events: list(last.events, u.events) ?? [],
+    };
+  }
+  return joined;
+}
+
+/** What a live query needs of its connection. */
+interface Home {
+  id(): number;
+  start(sub: Sub): void;
+  stop(id: number): void;
+  forget(): void;
+}
+
+const nothing: Result<never> = { rows: [], status: "loading", entries: [], columns: [] };
+
+/** A query whose rows are kept up to date while somebody listens. */
+export class LiveQuery<R extends Row = Row> {
+  readonly query: Query;
+  readonly #home: Home;
+  #rows = new Rows<R>();
+  #result: Result<R> = nothing;
+  #listeners = new Set<(r: Result<R>) => void>();
+  #sub: Sub | undefined;
+  #ending: ReturnType<typeof setTimeout> | undefined;
+  #dirty = false;
+
+  constructor(query: Query, home: Home) {
+    this.query = query;
+    this.#home = home;
+  }
+
+  /** What is known now. */
+  get current(): Result<R> {
+    return this.#result;
+  }
+
+  /** Calls listener with the rows, as soon as they are known, and at every change. After an error nothing follows. */
+  subscribe(listener: Listener<R>): () => void {
+    let before: Entries<R> = [];
+    let last: Result<R> | undefined;
+    const hear = (r: Result<R>) => {
+      if (r === last || !this.#listeners.has(hear)) {
+        return;
+      }
+      last = r;
+      const then = before;
+      let changes: Change<R>[] | undefined;
+      before = r.entries;
+      listener(r, () => (changes ??= changesBetween(then, r.entries)));
+    };
+    this.#listeners.add(hear);
+    clearTimeout(this.#ending);
+    if (!this.#sub) {
+      this.#begin();
+    }
+    if (this.#result.status !== "loading") {
+      queueMicrotask(() => hear(this.#result));
+    }
+    return () => {
+      if (this.#listeners.delete(hear) && this.#listeners.size === 0) {
+        this.#ending = setTimeout(() => this.#end(), linger);
+      }
+    };
+  }
+
+  /** The results, one after the other; those between are left out for who is slow. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Result<R>> {
+    let wake = () => {};
+    let latest: Result<R> | undefined;
+    const stop = this.subscribe((r) => {
+      latest = r;
+      wake();
+    });
+    try {
+      for (;;) {
+        while (!latest) {
+          await new Promise<void>((resolve) => (wake = resolve));
+        }
+        const r = latest as Result<R>;
+        latest = undefined;
+        if (r.error) {
+          throw r.error;
+        }
+        yield r;
+      }
+    } finally {
+      stop();
+    }
+  }
+
+  #begin(): void {
+    let token = "";
+    let cursor = "";
+    this.#rows = new Rows<R>();
+    this.#set(nothing);
+    const sub: Sub = {
+      id: this.#home.id(),
+      here: false,
+      shown: false,
+      request: () => ({ query: this.query, ...(token && cursor && { resume: { cursor, token } }) }),
+      apply: (u) => {
+        token = u.snapshot?.token ?? token;
+        const status: Status = u.loading ? "loading" : "live";
+        if (this.#rows.apply(u) || this.#result.status !== status) {
+          this.#dirty = true;
+        }
+        sub.shown = true;
+        this.#loading = u.loading === true;
+      },
+      at: (c) => (cursor = c),
+      tell: () => {
+        if (this.#dirty) {
+          this.#set({ rows: this.#rows.list.map((e) => e.row), status: this.#loading ? "loading" : "live", entries: this.#rows.list, columns: this.#rows.columns });
+          this.#tell();
+        }
+      },
+      failed: (error) => {
+        this.#sub = undefined;
+        this.#set({ ...this.#result, status: "error", error });
+        this.#tell();
+        this.#listeners.clear();
+        this.#home.forget();
+      },
+      lost: () => {
+        sub.here = false;
+        if (this.#result.status === "live") {
+          this.#dirty = true;
+          this.#set({ ...this.#result, status: "stale" });
+          this.#tell();
+        }
+      },
+    };
+    this.#sub = sub;
+    this.#home.start(sub);
+  }
+
+  #loading = false;
+
+  #set(r: Result<R>): void {
+    this.#dirty = false;
+    this.#result = r;
+  }
+
+  #tell(): void {
+    [...this.#listeners].forEach((l) => l(this.#result));
+  }
+
+  #end(): void {
+    if (this.#sub) {
+      this.#home.stop(this.#sub.id);
+    }
+    this.#sub = undefined;
+    this.#home.forget();
+  }
+}
+
+/** Connects, and stays connected until it is closed. */
+export function connect(options: Options): Client {
+  return new Client(options);
+}

@@ -1,0 +1,97 @@
+import type { WalwireError } from "./errors.js";
+
+/** How many ways there are to the server, the best first. */
+export const ways = ["websocket", "sse", "poll"] as const;
+export type Way = (typeof ways)[number];
+
+/** Where a connection is. `attempt` counts failures since it was last open. */
+export type State =
+  | { readonly name: "stopped"; readonly error?: WalwireError | undefined }
+  | { readonly name: "waiting"; readonly attempt: number; readonly way: Way; readonly error?: WalwireError | undefined }
+  | { readonly name: "asking"; readonly attempt: number; readonly way: Way; readonly error?: WalwireError | undefined }
+  | { readonly name: "opening"; readonly attempt: number; readonly way: Way; readonly error?: WalwireError | undefined }
+  | { readonly name: "open"; readonly way: Way };
+
+/** What happens to it. */
+export type Happening =
+  | { readonly type: "start" }
+  | { readonly type: "stop" }
+  | { readonly type: "token" }
+  | { readonly type: "no-token"; readonly error: WalwireError }
+  | { readonly type: "welcome" }
+  /** The connection has ended. `final`: it will not be otherwise. `after`: not before so many milliseconds. */
+  | { readonly type: "closed"; readonly error: WalwireError; readonly final: boolean; readonly refused: boolean; readonly after: number }
+  | { readonly type: "timer" }
+  /** The network is back, or the page is looked at again. */
+  | { readonly type: "wake" };
+
+/** What is to be done about it. */
+export type Effect =
+  | { readonly do: "ask" | "open" | "greet" | "close" | "probe" | "cancel" }
+  | { readonly do: "wait"; readonly ms: number };
+
+const least = 500;
+const most = 20_000;
+
+/** Full jitter: anything up to a bound that doubles. */
+function backoff(attempt: number, after: number, random: () => number): number {
+  return Math.max(after, random() * Math.min(most, least * 2 ** attempt));
+}
+
+/** The way to try after a failure: another one after every second that nobody refused. */
+function next(way: Way, attempt: number, refused: boolean): Way {
+  if (refused || attempt % 2 === 0) {
+    return way;
+  }
+  return ways[(ways.indexOf(way) + 1) % ways.length] ?? way;
+}
+
+/** What a connection does next. Pure but for `random`. */
+export function step(state: State, happening: Happening, random: () => number): [State, readonly Effect[]] {
+  const stay: [State, readonly Effect[]] = [state, []];
+  if (happening.type === "stop") {
+    return state.name === "stopped" ? [{ name: "stopped" }, []] : [{ name: "stopped" }, [{ do: "cancel" }, { do: "close" }]];
+  }
+  switch (state.name) {
+    case "stopped":
+      return happening.type === "start" ? [{ name: "asking", attempt: 0, way: ways[0] }, [{ do: "ask" }]] : stay;
+    case "waiting":
+      return happening.type === "timer" || happening.type === "wake"
+        ? [{ ...state, name: "asking" }, [{ do: "cancel" }, { do: "ask" }]]
+        : stay;
+    case "asking":
+      switch (happening.type) {
+        case "token":
+          return [{ ...state, name: "opening" }, [{ do: "open" }]];
+        case "no-token":
+          return [{ ...state, name: "waiting", attempt: state.attempt + 1, error: happening.error }, [{ do: "wait", ms: backoff(state.attempt, 0, random) }]];
+      }
+      return stay;
+    case "opening":
+      switch (happening.type) {
+        case "welcome":
+          return [{ name: "open", way: state.way }, [{ do: "greet" }]];
+        case "closed":
+          if (happening.final) {
+            return [{ name: "stopped", error: happening.error }, []];
+          }
+          return [
+            { name: "waiting", attempt: state.attempt + 1, way: next(state.way, state.attempt, happening.refused), error: happening.error },
+            [{ do: "wait", ms: backoff(state.attempt, happening.after, random) }],
+          ];
+      }
+      return stay;
+    case "open":
+      switch (happening.type) {
+        case "wake":
+          return [state, [{ do: "probe" }]];
+        case "closed":
+          if (happening.final) {
+            return [{ name: "stopped", error: happening.error }, []];
+          }
+          // The better ways are tried again.
+          return [{ name: "waiting", attempt: 0, way: ways[0], error: happening.error }, [{ do: "wait", ms: backoff(0, happening.after, random) }]];
+      }
+      return stay;
+  }
+}

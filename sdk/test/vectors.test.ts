@@ -1,0 +1,161 @@
+import { readFileSync, readdirSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { WebSocketServer, type WebSocket as Socket } from "ws";
+import { connect, type Client, type Event, type Gap, type Result } from "../src/index.js";
+import { until } from "./server.js";
+
+const folder = join(import.meta.dirname, "..", "..", "stream", "testdata", "frames");
+
+interface Vector {
+  readonly description: string;
+  readonly subscriptions: readonly number[];
+  readonly resumed?: readonly number[];
+  readonly listening?: readonly number[];
+  readonly steps: readonly Step[];
+}
+
+interface Step {
+  readonly frame: { readonly type: string; readonly id?: number; readonly subscriptions?: readonly { readonly id: number }[] };
+  readonly rows?: Readonly<Record<string, readonly unknown[]>>;
+  readonly sorted?: Readonly<Record<string, readonly unknown[]>>;
+  readonly told?: Readonly<Record<string, readonly unknown[]>>;
+  readonly ended?: Readonly<Record<string, string>>;
+}
+
+interface Asked {
+  readonly type: string;
+  readonly id: number;
+  readonly query?: { readonly table: string };
+}
+
+/** A server that says what it is told to, over real sockets. */
+class Speaker {
+  readonly #listener = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  socket: Socket | undefined;
+  /** The client's ids by those of the vector, which its tables are named by. */
+  ids = new Map<number, number>();
+  waits: number[] = [];
+
+  constructor() {
+    this.#listener.on("connection", (socket) => {
+      this.socket = socket;
+      this.ids.clear();
+      socket.on("message", (data: Buffer) => {
+        const f = JSON.parse(data.toString()) as Asked & { readonly events?: { readonly names: readonly string[] } };
+        if (f.type === "auth") {
+          this.say({ type: "welcome", protocol: "walwire.v1", user: "u", company: "c", roles: [], position: "0/1" });
+        } else if (f.type === "subscribe") {
+          this.ids.set(Number((f.query?.table ?? f.events!.names[0]!).replace(/\D/g, "")), f.id);
+        } else if (f.type === "wait") {
+          this.waits.push(f.id);
+        }
+      });
+    });
+  }
+
+  async listening(): Promise<void> {
+    await until("the speaker to listen", () => this.#listener.address() !== null);
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#listener.address() as AddressInfo).port}`;
+  }
+
+  say(frame: object): void {
+    this.socket!.send(JSON.stringify(frame));
+  }
+
+  /** Says a frame of a vector, with the client's ids. */
+  speak(frame: Step["frame"]): void {
+    const of = (id: number) => this.ids.get(id) ?? 1_000_000 + id;
+    this.say({
+      ...frame,
+      ...(frame.id !== undefined && { id: of(frame.id) }),
+      ...(frame.subscriptions && { subscriptions: frame.subscriptions.map((u) => ({ ...u, id: of(u.id) })) }),
+    });
+  }
+
+  close(): void {
+    this.#listener.clients.forEach((c) => c.terminate());
+    this.#listener.close();
+  }
+}
+
+let speaker: Speaker;
+let client: Client | undefined;
+
+afterEach(() => {
+  client?.close();
+  speaker.close();
+});
+
+/** Waits until the client has taken all that was said. */
+async function taken(): Promise<void> {
+  const n = speaker.waits.length;
+  const reached = client!.wait("0/1");
+  await until("the wait to be asked", () => speaker.waits.length > n);
+  speaker.say({ type: "waited", id: speaker.waits.at(-1)!, position: "0/1" });
+  await reached;
+}
+
+for (const file of readdirSync(folder).filter((f) => f.endsWith(".json"))) {
+  const vector = JSON.parse(readFileSync(join(folder, file), "utf8")) as Vector;
+  test(`${file}: ${vector.description}`, async () => {
+    speaker = new Speaker();
+    await speaker.listening();
+    const c = connect({ url: speaker.url, token: "t" });
+    client = c;
+    const results = new Map<number, Result>();
+    const stops = new Map<number, () => void>();
+    const told = new Map<number, (Event | Gap)[]>();
+    for (const id of [...vector.subscriptions, ...(vector.resumed ?? [])]) {
+      stops.set(id, c.liveQuery({ table: `t${id}` }).subscribe((r) => results.set(id, r)));
+    }
+    for (const id of vector.listening ?? []) {
+      told.set(id, []);
+      c.events({ names: [`e${id}.*`] }, (e) => told.get(id)!.push(e));
+    }
+    const all = stops.size + told.size;
+    await until("the subscriptions", () => speaker.ids.size === all);
+    if (vector.resumed) {
+      for (const id of vector.resumed) {
+        speaker.speak({ type: "data", position: "0/1", cursor: "c", subscriptions: [{ id, snapshot: { token: "t", key: ["id"], columns: [], rows: [] } }] } as unknown as Step["frame"]);
+      }
+      await taken();
+      speaker.ids.clear();
+      speaker.socket!.terminate();
+      await until("the client to come back", () => speaker.ids.size === all && c.connection.status === "connected");
+    }
+    for (const [i, step] of vector.steps.entries()) {
+      for (const [id, code] of Object.entries(step.ended ?? {})) {
+        if (code === "") {
+          stops.get(Number(id))!();
+          results.delete(Number(id));
+        }
+      }
+      told.forEach((list) => list.splice(0));
+      speaker.speak(step.frame);
+      await taken();
+      for (const [id, code] of Object.entries(step.ended ?? {})) {
+        if (code !== "") {
+          expect(results.get(Number(id))).toMatchObject({ status: "error", error: { code } });
+          results.delete(Number(id));
+        }
+      }
+      const held = vector.resumed && i < vector.steps.length - 1; // others that come back are still where they were
+      for (const [id, rows] of Object.entries(held ? {} : { ...step.rows })) {
+        const shown = results.get(Number(id))?.rows ?? [];
+        expect(shown).toHaveLength(rows.length);
+        expect(shown).toEqual(expect.arrayContaining([...rows]));
+      }
+      for (const [id, rows] of Object.entries(held ? {} : { ...step.sorted })) {
+        expect(results.get(Number(id))?.rows).toEqual(rows);
+      }
+      for (const [id, list] of told) {
+        expect(list).toEqual(step.told?.[id] ?? []);
+      }
+    }
+  });
+}
