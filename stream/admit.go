@@ -132,6 +132,7 @@ func (s *Server) admit(ctx context.Context, a admission) (*session, *refusal) {
 		ss.free()
 		return nil, refused(errorf(CodeUnavailable, "the server can't take a connection now: try again"))
 	}
+	ss.rules = s.usersRules.Load()
 	if err := ss.beUser(ctx, p); err != nil {
 		s.options.Log.Info("client not let in", "user", p.ID, "company", p.Company, "error", err)
 		ss.leave()
@@ -241,6 +242,7 @@ func (s *session) leave() {
 		for _, l := range listeners {
 			c.unlisten(l, func() {})
 		}
+		s.left = true
 		s.server.hub.leave(c)
 	}}, 0)
 }

@@ -67,7 +67,10 @@ func (s *session) renew(r *request) *Error {
 	if p.ID != now.ID || p.Company != now.Company {
 		return errorf(CodePermissionDenied, "the token is for another user or company than this connection's: connect with it anew")
 	}
-	if err := s.beAgain(ctx, p); err != nil {
+	s.identity.Lock()
+	err = s.beAgain(ctx, p)
+	s.identity.Unlock()
+	if err != nil {
 		return err
 	}
 	s.lastUntil(p.Expires)
@@ -75,6 +78,7 @@ func (s *session) renew(r *request) *Error {
 	return nil
 }
 
+// beAgain makes the session's user the one of a token, looked up anew. identity is held.
 func (s *session) beAgain(ctx context.Context, p *auth.Principal) *Error {
 	u, err := s.lookUp(ctx, p)
 	if err != nil {

@@ -73,8 +73,9 @@ func (c *company) grant(s *session) {
 const lookUps = 16
 
 // LookUpAgain looks every session's user up by the rules of now, and gives it the rights
-// that come of it.
+// that come of it. Those that are on their way in do so themselves, see begin.
 func (s *Server) LookUpAgain(ctx context.Context) {
+	s.usersRules.Add(1)
 	places := make(chan struct{}, lookUps)
 	for _, ss := range s.connected("", "") {
 		select {
@@ -84,13 +85,20 @@ func (s *Server) LookUpAgain(ctx context.Context) {
 		}
 		s.readers.Go(func() {
 			defer func() { <-places }()
-			ctx, cancel := context.WithTimeout(ctx, s.options.AuthDeadline)
-			defer cancel()
-			claims := ss.claims()
-			if err := ss.beAgain(ctx, &claims); err != nil && !ss.gone() {
-				s.options.Log.Warn("a user can't be looked up: it is to connect again", "session", ss.id, "error", err)
-				ss.revoke()
-			}
+			ss.lookUpAgain(ctx)
 		})
+	}
+}
+
+// lookUpAgain is LookUpAgain of one session, which ends where that fails.
+func (s *session) lookUpAgain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, s.server.options.AuthDeadline)
+	defer cancel()
+	s.identity.Lock()
+	defer s.identity.Unlock()
+	claims := s.claims()
+	if err := s.beAgain(ctx, &claims); err != nil && !s.gone() {
+		s.server.options.Log.Warn("a user can't be looked up: it is to connect again", "session", s.id, "error", err)
+		s.revoke()
 	}
 }

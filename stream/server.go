@@ -75,6 +75,8 @@ type Server struct {
 	tickets *auth.Tickets
 	viewers atomic.Pointer[Viewers]
 
+	usersRules atomic.Uint64 // how often users were to be looked up by other rules
+
 	mu       sync.Mutex // protects following
 	sessions map[*session]struct{}
 	keyed    map[string]keyed // sessions by their key

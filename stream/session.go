@@ -51,6 +51,9 @@ type session struct {
 	reading   chan struct{} // a place for each snapshot being read for this session
 	waited    time.Duration // the reader's: for positions of cursors, until now
 	said      cdc.LSN       // the writer's: where the client was last told to be
+	rules     uint64        // Server.usersRules when its user was first looked up
+	left      bool          // the company's: nothing of it is to begin any more
+	identity  sync.Mutex    // held while its user is looked up again
 
 	// The following are guarded by company.mu.
 	subscriptions []*subscription

@@ -64,6 +64,11 @@ type query struct {
 
 // subscribe opens a live query. Runs in the company's goroutine, like all below.
 func (c *company) subscribe(sub *subscription) {
+	if sub.session.left { // while its user was looked up again
+		sub.read()
+		sub.fail(errorf(CodeUnavailable, "the connection is gone"))
+		return
+	}
 	p := sub.session.principal.Load()
 	if q := sub.query; c.served.shapes[q.shape.mapping.Name] != q.shape || c.served.broken[q.shape.mapping.Name] != nil || q.principal != nil && q.principal != p {
 		again, err := q.compile(c.served, p)

@@ -223,6 +223,9 @@ func (s *session) welcome() welcome {
 
 // begin lets a session that has been let in speak.
 func (s *session) begin() {
+	if s.rules != s.server.usersRules.Load() { // changed on its way in, and perhaps too late to be found
+		s.lookUpAgain(context.Background())
+	}
 	s.lastUntil(s.principal.Load().Expires)
 	s.mu.Lock()
 	s.begun = true

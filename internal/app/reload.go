@@ -21,6 +21,8 @@ import (
 const (
 	// configInterval is how often the configuration's file is looked at.
 	configInterval = time.Second
+	// configSettle is how long the file has to stay as it is to be read.
+	configSettle = 100 * time.Millisecond
 	// configRetry is when a file that could not be put in force for want of the database
 	// is tried again.
 	configRetry = 10 * time.Second
@@ -109,6 +111,32 @@ func (a *App) registerReload() error {
 	return nil
 }
 
+// read gives what is to be seen of the file: its content, or why it can't be read.
+func (r *reload) read() []byte {
+	content, err := os.ReadFile(r.path)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return content
+}
+
+// settle waits until the file holds the same twice, and gives that: who writes it in
+// place, and not another one to its name, is not to be read half-way.
+func (r *reload) settle(ctx context.Context, content []byte) []byte {
+	for {
+		select {
+		case <-ctx.Done():
+			return content
+		case <-time.After(configSettle):
+		}
+		again := r.read()
+		if bytes.Equal(again, content) {
+			return content
+		}
+		content = again
+	}
+}
+
 // watchConfig puts the file in force when it changes, and when it is asked to.
 func (a *App) watchConfig(ctx context.Context) error {
 	r := &a.reload
@@ -133,16 +161,22 @@ func (a *App) watchConfig(ctx context.Context) error {
 			asked = true
 		case <-tick.C:
 		}
-		content, err := os.ReadFile(r.path)
-		if !asked && err == nil && bytes.Equal(content, seen) && (again.IsZero() || time.Now().Before(again)) {
+		content := r.read()
+		if !asked && bytes.Equal(content, seen) && (again.IsZero() || time.Now().Before(again)) {
 			continue
 		}
-		if err == nil {
-			seen = content
+		if seen = r.settle(ctx, content); ctx.Err() != nil {
+			return nil
 		}
 		again = time.Time{}
 		cfg, err := r.load()
-		if err == nil {
+		switch {
+		case !bytes.Equal(r.read(), seen): // written meanwhile: what was loaded may be half of it
+			seen = nil
+			continue
+		case err != nil:
+			r.failed(err)
+		default:
 			err = a.Reload(ctx, cfg)
 		}
 		var findings mapping.Errors
@@ -190,12 +224,22 @@ func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 	if err != nil {
 		return err
 	}
+	if err := a.binds(ctx, cfg, p, loadSchema); err != nil { // before the database is changed for it
+		return err
+	}
 	if cfg.Manage {
 		if err := a.manage(ctx, cfg, p.snapshotter); err != nil {
 			return err
 		}
 	}
-	if err := a.fits(ctx, cfg, p); err != nil {
+	if err := a.binds(ctx, cfg, p, served); err != nil {
+		return err
+	}
+	findings, err := Inspect(ctx, cfg, p.snapshotter.Pool())
+	if err != nil {
+		return err
+	}
+	if err := a.refuse(findings); err != nil {
 		return err
 	}
 	joined, err := a.awaitNew(ctx, cfg, p.snapshotter)
@@ -218,16 +262,16 @@ func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 	return nil
 }
 
-// fits refuses a configuration that breaks a table which is served, or has one that
-// can't be.
-func (a *App) fits(ctx context.Context, cfg *mapping.Config, p *parts) error {
+// binds refuses a configuration that breaks a table which is served, or has one that
+// can't be, as load sees the database.
+func (a *App) binds(ctx context.Context, cfg *mapping.Config, p *parts, load func(context.Context, *mapping.Config, cdc.CatalogQuerier) (*stream.Schema, error)) error {
 	now := p.hub.Schema()
 	if now == nil || len(now.Broken) == 0 {
 		if err := Compile(ctx, cfg, p.snapshotter.Pool()); err != nil {
 			return err
 		}
 	}
-	schema, err := served(ctx, cfg, p.snapshotter.Pool())
+	schema, err := load(ctx, cfg, p.snapshotter.Pool())
 	if err != nil {
 		return err
 	}
@@ -238,11 +282,7 @@ func (a *App) fits(ctx context.Context, cfg *mapping.Config, p *parts) error {
 		}
 		return broken
 	}
-	findings, err := Inspect(ctx, cfg, p.snapshotter.Pool())
-	if err != nil {
-		return err
-	}
-	return a.refuse(findings)
+	return nil
 }
 
 // awaitNew waits for what was open when tables joined the publication that were not

@@ -26,6 +26,33 @@ func TestCycles(t *testing.T) {
 	}
 	s := apptest.Prepare(t, itemsOptions("", nil))
 	p := newProcess(t, s, "")
+	cyclesOf(t, s, p, cycles, func(n int) string { return `"query":` + window(n%groups, 3).query }, func(n int) string { return `"query":` + filter(n%groups).query })
+}
+
+// The same with events: in rooms of their own, from a time on, while rows change.
+func TestEventCycles(t *testing.T) {
+	cycles := 600
+	if n, err := strconv.Atoi(os.Getenv(envCycles)); err == nil {
+		cycles = n
+	}
+	rules := strings.Replace(itemsConfig, `{table: public.items, company: company, roles: {owner: {rows: true, columns: "*"}}}`, `{table: public.items, company: company, roles: {owner: {rows: true, columns: "*"}}, rooms: {grp: grp}, events: [
+    {event: item.added, on: insert}, {event: item.changed, on: update, old: [v]}, {event: item.gone, on: delete}, {event: item.many, on: update, several: 2, instead_of: ["item.*"]}]}
+rooms: {grp: true}`, 1)
+	s := apptest.Prepare(t, itemsOptions("", nil))
+	p := newProcessOf(t, s, rules+"slot: "+s.Config.Slot+`
+limits: {connections_per_user: 20000, connections_per_address: 20000, connection_attempts_per_second: 20000, connection_attempts_burst: 20000}
+`)
+	startWriters(t, s.AdminURL, 1, 200*time.Millisecond)
+	cyclesOf(t, s, p, cycles, func(n int) string {
+		return `"events":{"names":["item.*"],"rooms":["row:items:` + strconv.Itoa(n) + `","grp:` + strconv.Itoa(n%groups) + `"],"since":"2001-01-01T00:00:00Z"}`
+	}, func(n int) string {
+		return `"events":{"names":["item.changed"],"rooms":["grp:` + strconv.Itoa(n%groups) + `"]}`
+	})
+}
+
+// cyclesOf connects with two kinds of subscriptions, and looks at what is left.
+func cyclesOf(t *testing.T, s *apptest.Server, p *process, cycles int, first, second func(n int) string) {
+	t.Helper()
 	p.start()
 	p.awaitReady()
 	ways := []string{wire.WebSocket, wire.SSE, wire.Poll}
@@ -46,11 +73,11 @@ func TestCycles(t *testing.T) {
 			frames = 1 // gone while they are read
 		case 1: // gone with a window
 			_, _ = conn.Read(t.Context())
-			err = conn.Write(t.Context(), []byte(`{"type":"subscribe","id":2,"query":`+window(n%groups, 3).query+`}`))
+			err = conn.Write(t.Context(), []byte(`{"type":"subscribe","id":2,`+first(n)+`}`))
 			frames = 1
 		default:
 			_, _ = conn.Read(t.Context())
-			err = conn.Write(t.Context(), []byte(`{"type":"subscribe","id":1,"query":`+filter(n%groups).query+`}`))
+			err = conn.Write(t.Context(), []byte(`{"type":"subscribe","id":1,`+second(n)+`}`))
 			frames = 1
 		}
 		for range frames {

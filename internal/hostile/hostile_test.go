@@ -26,6 +26,7 @@ func TestHostile(t *testing.T) {
 		{"connections", connectionCases()},
 		{"origins", originCases()},
 		{"admin", adminCases()},
+		{"events", eventCases()},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			for _, c := range g.cases {

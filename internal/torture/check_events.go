@@ -130,14 +130,19 @@ func (e *eventChecker) piece(ctx context.Context, cl *client, p *piece) (string,
 	want := make(map[told]*wanted)
 	for _, m := range e.run.versions.movesBetween(p.from, p.to) {
 		optional := p.open(m.table.name, m.position)
-		for _, r := range eventRules(m.table) {
-			any, all, err := e.raises(ctx, cl.user, p, m, r)
-			if err != nil {
-				return "", err
-			}
-			if any {
-				key := m.key()
-				want[told{event: r.event, table: m.table.name, key: key, position: m.position}] = &wanted{must: all && !optional}
+		takes := []move{m}
+		if optional && m.before != nil && m.after != nil { // a table truncated and filled in one commit: rows are new
+			takes = append(takes, move{m.position, m.table, nil, m.after})
+		}
+		for _, m := range takes {
+			for _, r := range eventRules(m.table) {
+				any, all, err := e.raises(ctx, cl.user, p, m, r)
+				if err != nil {
+					return "", err
+				}
+				if any {
+					want[told{event: r.event, table: m.table.name, key: m.key(), position: m.position}] = &wanted{must: all && !optional}
+				}
 			}
 		}
 	}

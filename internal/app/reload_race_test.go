@@ -1,0 +1,144 @@
+package app_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/walwire/walwire/internal/apptest"
+	"github.com/walwire/walwire/internal/pgtest"
+	"github.com/walwire/walwire/mapping"
+)
+
+// A file that is refused leaves the publication and the replica identities as they are.
+func TestReloadRefusedLeavesDatabase(t *testing.T) {
+	admin := pgtest.Database(t)
+	s := apptest.Start(t, apptest.Options{AdminURL: admin, Edit: func(c *mapping.Config) {
+		c.Manage, c.AdminDatabaseURL = true, mapping.NewSecret(admin)
+	}})
+	s.Exec(reloadSeed)
+	s.Exec(`GRANT SELECT ON invoices TO PUBLIC`)
+	published := func() (tables string) {
+		s.Scan(&tables, `SELECT string_agg(tablename || c.relreplident::text, ' ' ORDER BY 1) FROM pg_publication_tables p JOIN pg_class c ON c.oid = (p.schemaname || '.' || p.tablename)::regclass WHERE pubname = 'walwire'`)
+		return tables
+	}
+	before := published()
+	if err := s.Reload(func(c *mapping.Config) { invoices(c); rule(c, "staff", "receptionist", "row.nothing") }); err == nil {
+		t.Fatal("taken")
+	}
+	if after := published(); after != before {
+		t.Errorf("published %s, before %s", after, before)
+	}
+	if err := s.Reload(invoices); err != nil {
+		t.Fatal(err)
+	}
+	if after := published(); !strings.Contains(after, "invoicesf") {
+		t.Errorf("the harmless one: published %s", after)
+	}
+}
+
+// Rules of users that end an access reach connections that are on their way in when they
+// come in force, and two reloads at once leave one of both.
+func TestReloadWhileClientsConnect(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) {
+		l := &c.Limits
+		l.ConnectionAttemptsPerSecond, l.ConnectionAttemptsBurst, l.ConnectionsPerUser, l.ConnectionsPerAddress = 100_000, 100_000, 100_000, 100_000
+	}})
+	s.Exec(reloadSeed)
+	token := s.Token(apptest.Claims{"sub": "ann", "company_id": reloadCompany, "roles": []string{"receptionist"}})
+	end := func(c *mapping.Config) { c.User.Rows[0].Active = mapping.Expression{Text: "row.name != 'Ann'"} }
+	t.Run("while its user is looked up", func(t *testing.T) {
+		lock := pgtest.MustConnect(t, s.AdminURL)
+		pgtest.MustExec(t, lock, `BEGIN; LOCK TABLE staff IN ACCESS EXCLUSIVE MODE`)
+		c := apptest.Dial(t, s.WS())
+		c.Send(`{"type":"auth","token":%q}`, token)
+		time.Sleep(200 * time.Millisecond) // it waits for the lock
+		if err := s.Reload(end); err != nil {
+			t.Fatal(err)
+		}
+		pgtest.MustExec(t, lock, `COMMIT`)
+		done := make(chan int, 1)
+		go func() {
+			code, _ := c.ReadClose()
+			done <- code
+		}()
+		select {
+		case code := <-done:
+			if code != 4502 && code != 4001 {
+				t.Errorf("closed with %d", code)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("an access that had ended before the connection was let in goes on")
+			c.Close()
+			<-done
+		}
+		if err := s.Reload(func(*mapping.Config) {}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for round := range 2 {
+		var in, out atomic.Int32
+		var stop atomic.Bool
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				for !stop.Load() {
+					c, err := apptest.TryDial(t, s.WS(), nil)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					c.Send(`{"type":"auth","token":%q}`, token)
+					if f, err := c.TryRead(); err != nil || f.Type != "welcome" {
+						out.Add(1)
+						time.Sleep(5 * time.Millisecond)
+						continue
+					}
+					in.Add(1)
+					c.Send(`{"type":"subscribe","id":1,"events":{"names":["*"]}}`)
+					group.Go(func() { c.TryReadClose() })
+				}
+			})
+		}
+		for end := time.Now().Add(10 * time.Second); in.Load() < 40 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		if err := s.Reload(end); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		stop.Store(true)
+		group.Wait()
+		open := -1
+		for until := time.Now().Add(5 * time.Second); open != 0 && time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+			open = connections(t, s)
+		}
+		if open != 0 || in.Load() == 0 || out.Load() == 0 {
+			t.Fatalf("round %d: %d of %d connections outlive the end of their access; %d were refused", round, open, in.Load(), out.Load())
+		}
+		errs := make(chan error, 8)
+		for range cap(errs) / 2 {
+			go func() { errs <- s.Reload(end) }()
+			go func() { errs <- s.Reload(func(*mapping.Config) {}) }()
+		}
+		for range cap(errs) {
+			if err := <-errs; err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Reload(func(*mapping.Config) {}); err != nil {
+			t.Fatal(err)
+		}
+		s.Connect(token).Close()
+	}
+}
+
+func connections(t *testing.T, s *apptest.Server) (open int) {
+	t.Helper()
+	_, text, _ := strings.Cut(get(t, s.App.AdminURL()+"/metrics"), "\nwalwire_connections{transport=\"websocket\"} ")
+	_, _ = fmt.Sscan(text, &open)
+	return open
+}
