@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -262,4 +263,39 @@ func testHeartbeatWithoutStandby(t *testing.T, b *bench, s *Snapshotter) {
 	b.exec(t, "SET synchronous_commit = local")
 	b.exec(t, "ALTER SYSTEM RESET synchronous_standby_names")
 	b.exec(t, "SELECT pg_reload_conf()")
+}
+
+// PostgreSQL would compile what is asked of the catalogue, every two seconds, for longer
+// than it runs.
+func TestNothingIsCompiled(t *testing.T) {
+	url := pgtest.Database(t)
+	show := func(q CatalogQuerier) (jit string) {
+		t.Helper()
+		rows, err := q.Query(t.Context(), "SHOW jit")
+		if err == nil {
+			jit, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return jit
+	}
+	if jit := show(pgtest.MustConnect(t, url)); jit != "on" {
+		t.Fatalf("the server's jit is %s: nothing would be seen here", jit)
+	}
+	conn, err := Connect(t.Context(), url, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	s, err := NewSnapshotter(t.Context(), SnapshotterOptions{DatabaseURL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	for name, q := range map[string]CatalogQuerier{"a connection": conn, "the pool": s.Pool()} {
+		if jit := show(q); jit != "off" {
+			t.Errorf("%s: jit is %s", name, jit)
+		}
+	}
 }

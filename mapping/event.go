@@ -100,13 +100,32 @@ func (e *Event) Holds(c *EventChange) (bool, error) {
 	}
 	out, _, err := e.program.Eval(c)
 	if err != nil {
-		return false, fmt.Errorf("event %s: %w", e.Name, err)
+		return false, fmt.Errorf("%w%s", err, e.nulls(c))
 	}
 	holds, ok := out.(types.Bool)
 	if !ok {
-		return false, fmt.Errorf("event %s: the condition gives %s", e.Name, out.Type().TypeName())
+		return false, fmt.Errorf("the condition gives %s", out.Type().TypeName())
 	}
 	return bool(holds), nil
+}
+
+// nulls names the columns of the condition that are NULL, which is mostly why it fails.
+func (e *Event) nulls(c *EventChange) string {
+	var names []string
+	for i, source := range []predicate.Source{c.Row, c.Old} {
+		if source == nil {
+			continue
+		}
+		for _, column := range e.Needs {
+			if _, null := source.Column(column); null {
+				names = append(names, [...]string{"row.", "old."}[i]+e.Table.Columns[column].Name)
+			}
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(": NULL is %s; test it first, as in %s != null && ...", strings.Join(names, ", "), names[0])
 }
 
 // StandsFor reports whether the rows of an event of several raise no other event.

@@ -93,6 +93,15 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 	return group.Wait()
 }
 
+// letIn makes the server that clients meet, once, by the configuration of now: who stood
+// by may have read it long ago.
+func (a *App) letIn(ctx context.Context, hub *stream.Hub, consumer *cdc.Consumer) {
+	if a.server.Load() == nil {
+		a.lookAtConfig(ctx, false)
+		a.server.Store(a.newServer(hub, consumer))
+	}
+}
+
 // announce lets clients in once the WAL is followed, which a server that stands by
 // waits for, and closes ready once the schema is read and clients can come back with what
 // they get.
@@ -100,8 +109,8 @@ func (a *App) announce(ctx context.Context, hub *stream.Hub, consumer *cdc.Consu
 	t := time.NewTicker(10 * time.Millisecond)
 	defer t.Stop()
 	for hub.Schema() == nil || !consumer.Status().Connected || !hub.Anchored() {
-		if a.server.Load() == nil && consumer.Status().Connected {
-			a.server.Store(a.newServer(hub, consumer))
+		if consumer.Status().Connected {
+			a.letIn(ctx, hub, consumer)
 		}
 		select {
 		case <-ctx.Done():
@@ -109,9 +118,7 @@ func (a *App) announce(ctx context.Context, hub *stream.Hub, consumer *cdc.Consu
 		case <-t.C:
 		}
 	}
-	if a.server.Load() == nil {
-		a.server.Store(a.newServer(hub, consumer))
-	}
+	a.letIn(ctx, hub, consumer)
 	a.log.Info("serving", "url", a.URL(), "admin", a.AdminURL())
 	a.announced.Do(func() { close(a.ready) })
 	return nil

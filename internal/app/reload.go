@@ -30,12 +30,15 @@ const (
 
 // reload is what is known of the configuration in force. Safe for concurrent use.
 type reload struct {
-	path    string
-	content []byte // of the start
-	load    func() (*mapping.Config, error)
-	now     chan struct{} // capacity 1: the file is to be read, changed or not
+	path string
+	load func() (*mapping.Config, error)
+	now  chan struct{} // capacity 1: the file is to be read, changed or not
 
 	turn sync.Mutex // held while one is put in force
+
+	looking sync.Mutex // protects following
+	content []byte     // of the file, when it was last looked at
+	again   time.Time  // when it is to be tried again, unchanged; zero: not
 
 	mu       sync.Mutex // protects following
 	loadedAt time.Time
@@ -137,60 +140,70 @@ func (r *reload) settle(ctx context.Context, content []byte) []byte {
 	}
 }
 
-// watchConfig puts the file in force when it changes, and when it is asked to.
+// watchConfig puts the file in force when it changes, and when it is asked to; also
+// while the server stands by.
 func (a *App) watchConfig(ctx context.Context) error {
-	r := &a.reload
-	if r.path == "" {
+	if a.reload.path == "" {
 		return nil
 	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-a.ready:
-	}
-	seen := r.content
 	tick := time.NewTicker(configInterval)
 	defer tick.Stop()
-	var again time.Time
 	for {
 		asked := false
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-r.now:
+		case <-a.reload.now:
 			asked = true
 		case <-tick.C:
 		}
-		content := r.read()
-		if !asked && bytes.Equal(content, seen) && (again.IsZero() || time.Now().Before(again)) {
-			continue
-		}
-		if seen = r.settle(ctx, content); ctx.Err() != nil {
-			return nil
-		}
-		again = time.Time{}
-		cfg, err := r.load()
-		switch {
-		case !bytes.Equal(r.read(), seen): // written meanwhile: what was loaded may be half of it
-			seen = nil
-			continue
-		case err != nil:
-			r.failed(err)
-		default:
-			err = a.Reload(ctx, cfg)
-		}
-		var findings mapping.Errors
-		var refused *cdc.RefusedError
-		switch {
-		case err == nil, ctx.Err() != nil:
-		case errors.As(err, &findings), errors.As(err, &refused):
-			a.log.Error("the configuration's file is not put in force: mend it", "file", r.path, "error", err)
-		default:
-			again = time.Now().Add(configRetry)
-			a.log.Error("the configuration's file can't be put in force now", "file", r.path, "error", err, "again_in", configRetry)
-		}
+		a.lookAtConfig(ctx, asked)
 	}
 }
+
+// lookAtConfig puts the file in force where it holds something else than when it was
+// last looked at, or is asked for.
+func (a *App) lookAtConfig(ctx context.Context, asked bool) {
+	r := &a.reload
+	if r.path == "" {
+		return
+	}
+	r.looking.Lock()
+	defer r.looking.Unlock()
+	content := r.read()
+	if !asked && bytes.Equal(content, r.content) && (r.again.IsZero() || time.Now().Before(r.again)) {
+		return
+	}
+	if r.content = r.settle(ctx, content); ctx.Err() != nil {
+		return
+	}
+	r.again = time.Time{}
+	cfg, err := r.load()
+	switch {
+	case !bytes.Equal(r.read(), r.content): // written meanwhile: what was loaded may be half of it
+		r.content = nil
+		return
+	case err != nil:
+		r.failed(err)
+	default:
+		err = a.Reload(ctx, cfg)
+	}
+	var findings mapping.Errors
+	var refused *cdc.RefusedError
+	switch {
+	case err == nil, ctx.Err() != nil:
+	case errors.Is(err, errNotFollowing):
+		r.again = time.Now().Add(configInterval)
+	case errors.As(err, &findings), errors.As(err, &refused):
+		a.log.Error("the configuration's file is not put in force: mend it", "file", r.path, "error", err)
+	default:
+		r.again = time.Now().Add(configRetry)
+		a.log.Error("the configuration's file can't be put in force now", "file", r.path, "error", err, "again_in", configRetry)
+	}
+}
+
+// errNotFollowing is a configuration that can't be held against the database yet.
+var errNotFollowing = errors.New("the database has not been reached yet")
 
 // Reload puts another configuration in force, as far as that can be done while the
 // server runs: tables, rooms, rules, users, tokens, origins and statistics. What else differs
@@ -217,8 +230,8 @@ func (a *App) Reload(ctx context.Context, cfg *mapping.Config) error {
 // commits.
 func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 	p, server := a.parts.Load(), a.server.Load()
-	if p == nil || server == nil {
-		return errors.New("the server is not serving yet")
+	if p == nil {
+		return errNotFollowing
 	}
 	checker, err := authenticator(cfg, a.jwks)
 	if err != nil {
@@ -252,10 +265,13 @@ func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 		return err
 	}
 	a.auth.next.Store(checker)
-	server.SetViewers(viewers(cfg))
 	if err := a.allow(cfg); err != nil {
 		return err
 	}
+	if server == nil { // it stands by
+		return nil
+	}
+	server.SetViewers(viewers(cfg))
 	if !reflect.DeepEqual(before.User.Rows, cfg.User.Rows) {
 		server.LookUpAgain(ctx)
 	}

@@ -30,15 +30,23 @@ func TestMain(m *testing.M) {
 
 // serve is what `walwire serve` does, until the process is killed or told to stop.
 func serve(config string) error {
-	cfg, err := mapping.Load(config, os.LookupEnv)
+	content, _ := os.ReadFile(config) // the error is Load's
+	load := func() (*mapping.Config, error) {
+		cfg, err := mapping.Load(config, os.LookupEnv)
+		if err == nil {
+			cfg.Admin.Listen = os.Getenv("WALWIRE_ADMIN_LISTEN")
+		}
+		return cfg, err
+	}
+	cfg, err := load()
 	if err != nil {
 		return err
 	}
-	cfg.Admin.Listen = os.Getenv("WALWIRE_ADMIN_LISTEN")
 	a, err := app.New(cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		return err
 	}
+	a.FollowFile(config, content, load)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	return a.Run(ctx)

@@ -24,6 +24,7 @@ type process struct {
 	env    []string
 	listen string
 	admin  string // where its metrics are
+	config string
 	log    *os.File
 	cmd    *exec.Cmd
 }
@@ -44,7 +45,7 @@ func newProcessOf(t *testing.T, s *apptest.Server, text string) *process {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, listen: freeAddress(t), admin: freeAddress(t)}
+	p := &process{t: t, config: config, listen: freeAddress(t), admin: freeAddress(t)}
 	var err error
 	if p.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
 		t.Fatal(err)

@@ -77,6 +77,44 @@ func TestStandbyTakesOver(t *testing.T) {
 	}
 }
 
+// A server that takes over serves by the configuration of then, however long it stood by.
+func TestStandbyReadsConfig(t *testing.T) {
+	s := apptest.Prepare(t, itemsOptions("", quickStatus))
+	first, second := newProcess(t, s, ""), newProcess(t, s, "")
+	first.start()
+	first.awaitReady()
+	second.start()
+	await(t, "the second server to stand by", func() bool { return second.logged("standing by") })
+	text, err := os.ReadFile(second.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := strings.Replace(string(text), `columns: "*"`, `columns: {except: [note]}`, 1)
+	if err := os.WriteFile(second.config+".new", []byte(closed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(second.config+".new", second.config); err != nil {
+		t.Fatal(err)
+	}
+	first.kill()
+	var c *apptest.Client
+	await(t, "the second server to let somebody in", func() bool {
+		dialed, err := apptest.TryDial(t, second.ws(), nil)
+		c = dialed
+		return err == nil
+	})
+	c.Authenticate(s.Owner("1"))
+	q := c.Open(1, `{"table":"items"}`)
+	for key, row := range q.Rows {
+		if _, shown := row["note"]; shown {
+			t.Fatalf("row %s has the column that was closed: %v", key, row)
+		}
+	}
+	if len(q.Rows) == 0 {
+		t.Error("no rows")
+	}
+}
+
 // logged reports whether the process has logged a text.
 func (p *process) logged(text string) bool {
 	p.t.Helper()

@@ -40,7 +40,6 @@ func (o Options) settings() map[string]string {
 		"shared_buffers":            "128MB",
 		"max_wal_size":              "4GB",
 		"max_slot_wal_keep_size":    "16GB", // a forgotten slot must not fill the disk
-		"jit":                       "off",
 		"TimeZone":                  "UTC",
 		"log_timezone":              "UTC",
 		"log_line_prefix":           "%m [%p] %q%a ",
