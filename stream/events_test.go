@@ -455,8 +455,8 @@ func TestEventsFailedRuleIsLoggedOnce(t *testing.T) {
 	c.Listen(1, `{"names":["null.less"]}`)
 	s.Exec(`INSERT INTO appointments (company_id, starts_at, ends_at) SELECT $1, now(), now() + interval '1 h' FROM generate_series(1, 3) i`, companyA)
 	s.Wait(c)
-	for id := 2; id < 20; id++ {
-		c.Listen(id, fmt.Sprintf(`{"names":["null.less"],"rooms":["row:appointments:%s"],"since":"2020-01-01T00:00:00Z"}`, appointment(id)))
+	for id, other := range []string{"null.less", "appointment.created", "appointment.deleted", "staff.busy"} {
+		c.Listen(2+id, fmt.Sprintf(`{"names":["null.less",%q],"since":"2020-01-01T00:00:00Z"}`, other))
 	}
 	s.Wait(c)
 	if n := log.count("a rule for events failed"); n != 2 { // the first row's, and how many there were
