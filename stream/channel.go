@@ -242,6 +242,7 @@ func (c *company) eventsAfter(l *listener, from, to cdc.LSN) (events [][]byte, n
 // to, or as far as so many changes lead.
 func (c *company) entriesAfter(q *eventQuery, from, to cdc.LSN, most int) (entries []*entry, next cdc.LSN) {
 	r, ch := newRaiser(c), &channel{}
+	r.again = true // else whoever comes back again and again would fill the log
 	r.add(ch, q)
 	changes := 0
 	for i := c.logAfter(from); i < len(c.recent) && c.recent[i].tx.End <= to; i++ {

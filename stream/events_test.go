@@ -2,9 +2,11 @@ package stream_test
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -439,4 +441,44 @@ func TestEventsGap(t *testing.T) {
 	s.Exec(`UPDATE clients SET name = 'z' WHERE name = 'y'`)
 	s.Wait(c)
 	mustTell(t, feed, "client.profile_updated")
+}
+
+// A rule that fails is told of in the log once a commit, however often clients have the
+// commit looked through again.
+func TestEventsFailedRuleIsLoggedOnce(t *testing.T) {
+	log := &logLines{}
+	s := apptest.Start(t, apptest.Options{Log: slog.New(slog.NewTextHandler(log, nil)), Edit: func(c *mapping.Config) {
+		c.Tables[0].Events = append(c.Tables[0].Events, mapping.EventConfig{Event: "null.less", On: mapping.OnInsert, When: mapping.Expression{Text: "row.price < 20.0"}})
+	}})
+	s.Exec(seed)
+	c := s.Connect(s.Owner(companyA))
+	c.Listen(1, `{"names":["null.less"]}`)
+	s.Exec(`INSERT INTO appointments (company_id, starts_at, ends_at) SELECT $1, now(), now() + interval '1 h' FROM generate_series(1, 3) i`, companyA)
+	s.Wait(c)
+	for id, other := range []string{"null.less", "appointment.created", "appointment.deleted", "staff.busy"} {
+		c.Listen(2+id, fmt.Sprintf(`{"names":["null.less",%q],"since":"2020-01-01T00:00:00Z"}`, other))
+	}
+	s.Wait(c)
+	if n := log.count("a rule for events failed"); n != 2 { // the first row's, and how many there were
+		t.Errorf("logged %d times", n)
+	}
+}
+
+// logLines is a log that can be read while it is written.
+type logLines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (l *logLines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *logLines) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), text)
 }

@@ -118,12 +118,15 @@ func (f *frames) update(u *update) {
 	switch len(u.entries) {
 	case 0:
 	case 1:
-		if text := u.entries[0].members(); f.section == "" && len(f.buf)+len(text) <= f.maxBytes {
-			f.buf = append(f.buf, text...)
-			f.filled = true
-			break
+		e := u.entries[0]
+		if f.section == "" && len(f.buf)+e.least() <= f.maxBytes { // else its text would be made for nothing, and kept
+			if text := e.members(); len(f.buf)+len(text) <= f.maxBytes {
+				f.buf = append(f.buf, text...)
+				f.filled = true
+				break
+			}
 		}
-		f.ops(u.entries[0].ops)
+		f.ops(e.ops)
 	default:
 		f.ops(merge(u.entries))
 	}
@@ -243,6 +246,14 @@ func (f *frames) item(section string, data []byte, order string) {
 		}
 		f.orders = append(append(append(f.orders, '"'), order...), '"')
 	}
+}
+
+// least is what members can't be shorter than.
+func (e *entry) least() (octets int) {
+	for i := range e.ops {
+		octets += len(e.ops[i].data) + len(e.ops[i].order)
+	}
+	return octets
 }
 
 // members gives the entry's ops as the members of a frame's subscription. Made

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -82,5 +83,27 @@ func TestPullOfEndedCompany(t *testing.T) {
 	group.Wait()
 	if err := f.write([]update{late}); !errors.Is(err, errClosed) || sent != 1 {
 		t.Errorf("a frame of a company that has ended: %v, %d frames", err, sent)
+	}
+}
+
+// What no frame can hold is not made into one text, which would be kept for every
+// subscription beside what it is made of.
+func TestLargeEntryIsNotKeptTwice(t *testing.T) {
+	for _, n := range []int{3, 3000} {
+		e := eventEntry()
+		for range n {
+			e.ops = append(e.ops, op{kind: opEvent, data: []byte(`{"event":"a.b"}`)})
+		}
+		told := 0
+		f := frames{maxBytes: 1 << 10, emit: func(frame []byte) error {
+			told += strings.Count(string(frame), `{"event":`)
+			return nil
+		}}
+		if err := f.write([]update{{id: 1, entries: []*entry{e}}}); err != nil || told != n {
+			t.Errorf("told %d of %d: %v", told, n, err)
+		}
+		if kept := e.text.Load() != nil; kept != (n == 3) {
+			t.Errorf("%d events: the text is kept: %v", n, kept)
+		}
 	}
 }

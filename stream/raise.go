@@ -22,6 +22,7 @@ type raiser struct {
 	net     scratch
 	touched []*channel // by the commit at hand
 	rows    uint64     // seen so far
+	again   bool       // it looks through the log: what fails has been told
 }
 
 // eventTable is what is listened for in one table.
@@ -57,6 +58,7 @@ type tap struct {
 	lenses    []*lens // by rule, nil: not for this tap
 	mark      uint64
 	bulks     []bulk // by rule, made when first needed
+	bulky     bool   // in eventTable.bulky
 }
 
 func (t *tap) anchorList() []predicate.Anchor { return t.anchors }
@@ -362,7 +364,7 @@ func (et *eventTable) fire(r *raiser, on mapping.EventOp, ch *mapping.EventChang
 // go on.
 func (r *raiser) fail(et *eventTable, at int, err error) {
 	r.company.hub.Metrics.EventErrors.Inc()
-	if et.failed[at]++; et.failed[at] > 1 {
+	if et.failed[at]++; et.failed[at] > 1 || r.again {
 		return
 	}
 	subject := &et.row
@@ -376,7 +378,7 @@ func (r *raiser) fail(et *eventTable, at int, err error) {
 // failures says how often each rule failed in the commit, where that was more than once.
 func (r *raiser) failures(et *eventTable) {
 	for at, n := range et.failed {
-		if n > 1 {
+		if n > 1 && !r.again {
 			r.company.log.Error("a rule for events failed for several rows of a commit", "event", et.rules[at].Name, "rows", n)
 		}
 		et.failed[at] = 0
@@ -512,8 +514,8 @@ func (t *tap) collect(et *eventTable, at int, row uint64, index int, key []byte)
 	if t.bulks == nil {
 		t.bulks = make([]bulk, len(et.rules))
 	}
-	if len(et.bulky) == 0 || !slices.Contains(et.bulky, t) {
-		et.bulky = append(et.bulky, t)
+	if !t.bulky {
+		t.bulky, et.bulky = true, append(et.bulky, t)
 	}
 	b := &t.bulks[at]
 	if len(b.rows) == 0 {
@@ -536,6 +538,7 @@ func (r *raiser) bulks(t *companyTx, et *eventTable) {
 			}
 			*b = bulk{}
 		}
+		tap.bulky = false
 	}
 	clear(et.bulky)
 	et.bulky = et.bulky[:0]
@@ -582,7 +585,9 @@ func (ch *channel) take() []op {
 		ops[i] = op{kind: opEvent, data: ch.raised[i].data}
 	}
 	clear(ch.raised)
-	ch.raised = ch.raised[:0]
+	if ch.raised = ch.raised[:0]; cap(ch.raised) > maxKeys {
+		ch.raised = nil // not kept for a large commit's sake
+	}
 	return ops
 }
 

@@ -142,3 +142,73 @@ func connections(t *testing.T, s *apptest.Server) (open int) {
 	_, _ = fmt.Sscan(text, &open)
 	return open
 }
+
+// While rows are written, a table is altered and another one dropped, configurations are
+// put in force one after the other: nobody is disconnected, every event is told once, or
+// a gap is where it may be missing.
+func TestReloadUnderChange(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{})
+	s.Exec(reloadSeed)
+	token := s.Token(apptest.Claims{"sub": "ann", "company_id": reloadCompany, "roles": []string{"receptionist"}})
+	c := s.Connect(token)
+	f, g := c.Listen(1, `{"names":["appointment.created"]}`), c.Listen(2, `{"names":["client.registered"]}`)
+	q := c.Open(3, `{"table":"clients"}`)
+	const rounds = 300
+	var group sync.WaitGroup
+	group.Go(func() {
+		conn := pgtest.MustConnect(t, s.AdminURL)
+		for n := range rounds {
+			pgtest.MustExec(t, conn, fmt.Sprintf(`BEGIN; INSERT INTO clients (company_id, name) VALUES ('%s', 'c%d');
+				INSERT INTO appointments (company_id, starts_at, ends_at, notes) VALUES ('%s', now(), now() + interval '1 h', 'n%d'); COMMIT`, reloadCompany, n, reloadCompany, n))
+			if n == rounds/2 {
+				pgtest.MustExec(t, conn, `DROP TABLE notifications`)
+			}
+			if n%60 == 30 {
+				pgtest.MustExec(t, conn, fmt.Sprintf(`ALTER TABLE appointments ADD COLUMN extra_%d int DEFAULT 7`, n))
+			}
+		}
+	})
+	for n := range 12 {
+		err := s.Reload(func(c *mapping.Config) {
+			if n%3 == 1 {
+				rule(c, "appointments", "receptionist", "row.starts_at != null", "price")
+			}
+			if n%3 == 2 {
+				rule(c, "clients", "receptionist", "row.nothing")
+			}
+		})
+		if n%3 == 2 && err == nil {
+			t.Error("a wrong one was taken")
+		}
+	}
+	group.Wait()
+	s.Wait(c)
+	gap := false
+	told := make(map[string]int)
+	for _, e := range f.Events {
+		if e.Event == "gap" {
+			gap = true
+			continue
+		}
+		told[e.ID]++
+	}
+	for id, n := range told {
+		if n != 1 {
+			t.Errorf("event %s was told %d times", id, n)
+		}
+	}
+	if len(told) != rounds && !gap {
+		t.Errorf("told of %d appointments of %d, without a gap", len(told), rounds)
+	}
+	names := make(map[string]bool)
+	for _, e := range g.Events {
+		if e.Event == "gap" || names[fmt.Sprint(e.Row["name"])] {
+			t.Fatalf("of a table that stays as it is: told %s", e.Raw)
+		}
+		names[fmt.Sprint(e.Row["name"])] = true
+	}
+	if len(names) != rounds || len(q.Rows) != rounds || q.Err != nil {
+		t.Errorf("told of %d clients, %d rows, of %d: %v", len(names), len(q.Rows), rounds, q.Err)
+	}
+	t.Logf("%d appointments told of, gaps %v", len(told), gap)
+}
