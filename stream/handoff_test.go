@@ -143,8 +143,18 @@ func startWriters(t *testing.T, s *apptest.Server, n int, opened *atomic.Int64) 
 			}
 		})
 	}
+	// So many commits for each opened query: clients on a slow machine would else be
+	// further behind with each.
+	commits := new(atomic.Int64)
 	for range n {
-		run(writeItems)
+		run(func(ctx context.Context, conn *pgx.Conn) error {
+			if commits.Add(1) > 40*(opened.Load()+10) {
+				commits.Add(-1)
+				_, err := conn.Exec(ctx, `SELECT pg_sleep(0.002)`)
+				return err
+			}
+			return writeItems(ctx, conn)
+		})
 	}
 	// The last leaves the column's type as it is, so that only the lock protects a
 	// snapshot from it. The others begin all queries anew: one ALTER for some opened

@@ -25,7 +25,7 @@ func TestStart(t *testing.T) {
 	for setting, want := range map[string]string{
 		"wal_level": "logical", "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off",
 		"max_replication_slots": "20", "max_wal_senders": "20", "max_connections": "200",
-		"max_prepared_transactions": "50", "jit": "off", "TimeZone": "UTC", "server_encoding": "UTF8",
+		"max_prepared_transactions": "50", "jit": "on", "TimeZone": "UTC", "server_encoding": "UTF8",
 		"wal_sender_timeout": "7s",
 	} {
 		if got := mustQuery(t, s.URL(), "SHOW "+setting); got != want {
