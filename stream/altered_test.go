@@ -46,5 +46,5 @@ func TestAlteredSessionStands(t *testing.T) {
 	if _, ok := ss.collect(); !ok {
 		t.Error("the session still stands after its table was altered")
 	}
-	server.writers.Wait()
+	server.crew.Wait()
 }

@@ -83,7 +83,7 @@ func (s *Server) LookUpAgain(ctx context.Context) {
 		case <-s.hub.done:
 			return
 		}
-		s.readers.Go(func() {
+		s.crew.Go(func() {
 			defer func() { <-places }()
 			ss.lookUpAgain(ctx)
 		})

@@ -69,8 +69,7 @@ type Server struct {
 	hub     *Hub
 	options ServerOptions
 	mux     *http.ServeMux
-	writers sync.WaitGroup
-	readers sync.WaitGroup
+	crew    *crew // readers and writers of connections
 	buffers sync.Pool
 	tickets *auth.Tickets
 	viewers atomic.Pointer[Viewers]
@@ -100,7 +99,7 @@ func NewServer(hub *Hub, o ServerOptions) *Server {
 	if o.Filter == (predicate.Limits{}) {
 		o.Filter = predicate.DefaultLimits()
 	}
-	s := &Server{hub: hub, options: o, mux: http.NewServeMux(), sessions: make(map[*session]struct{}), keyed: make(map[string]keyed)}
+	s := &Server{hub: hub, options: o, mux: http.NewServeMux(), crew: newCrew(), sessions: make(map[*session]struct{}), keyed: make(map[string]keyed)}
 	s.SetViewers(o.Viewers)
 	s.tickets = auth.NewTickets(o.TicketLife, o.Tickets, nil)
 	s.buffers.New = func() any { return new([]byte) }
@@ -147,8 +146,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
-		s.readers.Wait()
-		s.writers.Wait()
+		s.crew.Wait()
 		close(done)
 	}()
 	select {

@@ -109,7 +109,7 @@ func newSession(s *Server, id string, p *auth.Principal, t transport) *session {
 // kick makes sure that the writer looks at the session. Safe for concurrent use.
 func (s *session) kick() {
 	if s.writer.Swap(writerAgain) == writerIdle {
-		s.server.writers.Go(s.write)
+		s.server.crew.Go(s.write)
 	}
 }
 

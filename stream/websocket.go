@@ -75,10 +75,10 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) (release func(), o
 		writeError(w, errorf(CodeUnavailable, "the server stops: connect again"))
 		return nil, false
 	}
-	s.readers.Add(1)
+	s.crew.enter()
 	return func() {
 		free()
-		s.readers.Done()
+		s.crew.exit()
 	}, true
 }
 
