@@ -14,7 +14,7 @@ import (
 // hence in one snapshot. The parts that are lists come as JSON. Everything is
 // readable by any role; pg_stats shows only what the role may select. Since 18 a
 // NOT NULL can be NOT VALID: attnotnull is set, and there can be NULLs.
-const relationSQL = `
+var relationSQL = `
 SELECT jsonb_build_object(
 	'schema', n.nspname, 'name', c.relname, 'oid', c.oid::bigint,
 	'kind', c.relkind::text, 'persistence', c.relpersistence::text,
@@ -59,9 +59,7 @@ SELECT jsonb_build_object(
 			ORDER BY ln.nspname, l.relname)
 		FROM pg_catalog.pg_class l JOIN pg_catalog.pg_namespace ln ON ln.oid = l.relnamespace
 		WHERE l.oid IN (
-			SELECT c.oid WHERE c.relkind <> 'p'
-			UNION ALL
-			SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p WHERE c.relkind = 'p' AND p.isleaf))
+			SELECT p.oid FROM ` + partitionsSQL("c.oid") + ` p WHERE p.relkind <> 'p'))
 )::text
 FROM unnest($1::text[], $2::text[]) AS wanted(schema, name)
 JOIN pg_catalog.pg_namespace n ON n.nspname = wanted.schema

@@ -15,15 +15,15 @@ import (
 // publication; so do the ids of the publication's entries that are for a whole schema
 // (since 15), which all versions have in pg_depend. A type made by a user is followed
 // to what it is made of: the enum under an array, a domain or a composite.
-const fingerprintSQL = `
+var fingerprintSQL = `
 WITH wanted AS (
 	SELECT w.s, w.n, c.oid
 	FROM unnest($1::text[], $2::text[]) AS w(s, n)
 	JOIN pg_catalog.pg_namespace ns ON ns.nspname = w.s
 	JOIN pg_catalog.pg_class c ON c.relnamespace = ns.oid AND c.relname = w.n
 ), leaves AS (
-	SELECT w.s, w.n, w.oid AS root, coalesce(p.relid::oid, w.oid) AS oid
-	FROM wanted w LEFT JOIN LATERAL pg_catalog.pg_partition_tree(w.oid) p ON true
+	SELECT w.s, w.n, p.oid
+	FROM wanted w CROSS JOIN LATERAL ` + partitionsSQL("w.oid") + ` p
 )
 SELECT l.s, l.n,
 	md5(string_agg(concat_ws('|', c.oid, c.xmin, c.relfilenode, c.relreplident, c.relkind, c.relrowsecurity, c.relacl, a.columns,

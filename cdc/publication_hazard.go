@@ -37,7 +37,7 @@ type listHazard struct {
 // generatedHazardSQL finds, since 18, leaves with generated columns and the
 // publications that send their updates or deletes: under FULL a stored one must
 // be published, and a virtual one can't be.
-const generatedHazardSQL = `
+var generatedHazardSQL = `
 SELECT g.oid, g.stored, g.virtual, coalesce(p.pubname::text, ''), coalesce(to_jsonb(p)->>'pubgencols', 'n')
 FROM (
 	SELECT a.attrelid AS oid, bool_or(a.attgenerated = 's') AS stored, bool_or(a.attgenerated = 'v') AS virtual
@@ -45,11 +45,8 @@ FROM (
 	WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> ''
 	GROUP BY a.attrelid) g
 LEFT JOIN pg_catalog.pg_publication p ON (p.pubupdate OR p.pubdelete) AND EXISTS (
-	SELECT FROM pg_catalog.pg_publication_tables t
-	JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname
-	JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
-	WHERE t.pubname = p.pubname AND (c.oid = g.oid OR p.pubviaroot AND c.oid IN (
-		SELECT s.relid FROM pg_catalog.pg_partition_ancestors(g.oid) s)))
+	SELECT FROM ` + publishedSQL + ` pt
+	WHERE pt.oid = g.oid OR p.pubviaroot AND pt.oid IN (SELECT s.relid FROM pg_catalog.pg_partition_ancestors(g.oid) s))
 WHERE current_setting('server_version_num')::int >= 180000`
 
 type generatedHazard struct {

@@ -10,7 +10,7 @@ import (
 
 // publicationSQL reads one publication. Columns that not every version has
 // (prqual and prattrs since 15, pubgencols since 18) are reached through jsonb.
-const publicationSQL = `
+var publicationSQL = `
 SELECT jsonb_build_object(
 	'name', p.pubname, 'all_tables', p.puballtables, 'via_root', p.pubviaroot,
 	'insert', p.pubinsert, 'update', p.pubupdate, 'delete', p.pubdelete, 'truncate', p.pubtruncate,
@@ -23,14 +23,45 @@ SELECT jsonb_build_object(
 		JOIN pg_catalog.pg_class c ON c.oid = r.prrelid
 		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE r.prpubid = p.oid),
-	'published', (
-		SELECT jsonb_agg(c.oid::bigint)
-		FROM pg_catalog.pg_publication_tables t
-		JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname
-		JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
-		WHERE t.pubname = p.pubname)
+	'published', (SELECT jsonb_agg(pt.oid::bigint) FROM ` + publishedSQL + ` pt)
 )::text
 FROM pg_catalog.pg_publication p WHERE p.pubname = $1`
+
+// publishedSQL is what the publication p sends the changes of, as the view
+// pg_publication_tables has it. The view opens each table (since 16), and so waits for
+// who holds any one of them exclusively. Members of a whole schema (since 15) are
+// in pg_depend on every version.
+var publishedSQL = `(
+	WITH named AS (
+		SELECT r.prrelid AS oid FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid
+		UNION
+		SELECT c.oid FROM pg_catalog.pg_class c
+		WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND c.oid >= 16384
+		AND (p.puballtables OR c.relnamespace IN (
+			SELECT s.refobjid
+			FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_depend s ON s.classid = d.classid AND s.objid = d.objid
+			WHERE d.refclassid = 'pg_catalog.pg_publication'::regclass AND d.refobjid = p.oid
+			AND s.refclassid = 'pg_catalog.pg_namespace'::regclass)))
+	SELECT t.oid FROM named CROSS JOIN LATERAL ` + partitionsSQL("named.oid") + ` t
+	WHERE NOT p.pubviaroot AND t.relkind <> 'p'
+	UNION
+	SELECT named.oid FROM named
+	WHERE p.pubviaroot AND NOT EXISTS (
+		SELECT FROM pg_catalog.pg_partition_ancestors(named.oid) a JOIN named n ON n.oid = a.relid WHERE a.relid <> named.oid))`
+
+// partitionsSQL is the relation and all partitions below it. It is pg_partition_tree
+// without its locks.
+func partitionsSQL(oid string) string {
+	return `(
+	WITH RECURSIVE tree AS (
+		SELECT top.oid, top.relkind FROM pg_catalog.pg_class top WHERE top.oid = ` + oid + `
+		UNION ALL
+		SELECT part.oid, part.relkind
+		FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid AND NOT i.inhdetachpending
+		JOIN pg_catalog.pg_class part ON part.oid = i.inhrelid
+		WHERE tree.relkind = 'p')
+	SELECT oid, relkind FROM tree)`
+}
 
 // publicationState is a publication as the catalogue has it.
 type publicationState struct {

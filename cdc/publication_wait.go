@@ -91,14 +91,14 @@ func transactionsBelow(ctx context.Context, q CatalogQuerier, xid int64) ([]stri
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-const joiningSQL = `
+var joiningSQL = `
 SELECT DISTINCT w.s, w.n
 FROM unnest($1::text[], $2::text[]) AS w(s, n)
 JOIN pg_catalog.pg_namespace ns ON ns.nspname = w.s
 JOIN pg_catalog.pg_class c ON c.relnamespace = ns.oid AND c.relname = w.n
 JOIN pg_catalog.pg_publication p ON p.pubname = $3
 JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid
-	AND (r.prrelid = c.oid OR r.prrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))
+	AND r.prrelid IN (SELECT oid FROM ` + partitionsSQL("c.oid") + ` t)
 WHERE age(r.xmin) <= age(pg_snapshot_xmin(pg_current_snapshot())::xid)`
 
 // Joining names those of the tables that joined the publication while a transaction

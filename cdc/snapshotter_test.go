@@ -188,13 +188,7 @@ func TestSnapshotterRewrite(t *testing.T) {
 		_, r.err = s.Read(t.Context(), selectT(&r.rows))
 		read <- r
 	}()
-	await(t, "the snapshot to wait for the lock", func() (waits bool) {
-		err := b.admin.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 't'::regclass AND NOT granted)").Scan(&waits)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return waits
-	})
+	pgtest.AwaitLock(t, b.url, "t")
 	pgtest.MustExec(t, altering, "COMMIT")
 	if r := <-read; r.err != nil || !slices.Equal(r.rows, []string{"1,a!", "2,a!", "3,a!", "4,a!", "5,a!"}) {
 		t.Errorf("rows %q, %v", r.rows, r.err)

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+	"testing/synctest"
 )
 
 func eventEntry(names ...string) *entry {
@@ -52,7 +52,9 @@ func TestGapBeforeEntries(t *testing.T) {
 
 // A company that ends while the log is looked through leaves no frame behind whose cursor
 // says that all has been told; and what it was doing is not read while it does it.
-func TestPullOfEndedCompany(t *testing.T) {
+func TestPullOfEndedCompany(t *testing.T) { synctest.Test(t, pullOfEndedCompany) }
+
+func pullOfEndedCompany(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	h := &Hub{ctx: ctx, done: make(chan struct{})}
 	c := &company{hub: h, ended: make(chan struct{}), inbox: inbox{ready: make(chan struct{}, 1)}, channels: make(map[string]*channel)}
@@ -63,7 +65,7 @@ func TestPullOfEndedCompany(t *testing.T) {
 		<-c.inbox.ready
 		for _, m := range c.inbox.take(nil) {
 			close(begun)
-			time.Sleep(20 * time.Millisecond) // longer than the hub's end
+			synctest.Wait() // it takes longer than the hub's end
 			m.do()
 		}
 		<-ctx.Done()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/walwire/walwire/mapping"
@@ -17,7 +18,9 @@ import (
 // A file that is written in place is not put in force half-way, one that can't be
 // loaded shows as failing, one that is gone is not asked for without end, and no number
 // of signals reads it more than once at a time.
-func TestWatchConfig(t *testing.T) {
+func TestWatchConfig(t *testing.T) { synctest.Test(t, watchesConfig) }
+
+func watchesConfig(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "walwire.yaml")
 	write := func(text string, flags int) {
 		t.Helper()

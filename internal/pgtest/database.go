@@ -119,6 +119,23 @@ func MustExec(tb testing.TB, db Execer, sql string, args ...any) pgconn.CommandT
 	return tag
 }
 
+// AwaitLock waits until somebody waits for a lock on the table.
+func AwaitLock(tb testing.TB, url, table string) {
+	tb.Helper()
+	const waits = `SELECT EXISTS (SELECT FROM pg_locks WHERE relation = $1::regclass AND NOT granted), pg_sleep(0.005)`
+	conn := MustConnect(tb, url)
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		var waiting bool
+		if err := conn.QueryRow(tb.Context(), waits, table).Scan(&waiting, nil); err != nil {
+			tb.Fatal(err)
+		}
+		if waiting {
+			return
+		}
+	}
+	tb.Fatalf("nobody waits for table %s", table)
+}
+
 // WithDatabase is rawURL with another database.
 func WithDatabase(tb testing.TB, rawURL, name string) string {
 	tb.Helper()
