@@ -27,7 +27,7 @@ func options(t *testing.T) (o Options, out *bytes.Buffer, temp string) {
 	t.Setenv("TMPDIR", temp)
 	out = new(bytes.Buffer)
 	return Options{
-		Only: []int{1}, Rows: 6_000, Queries: 200, Server: []string{self, serverArgument},
+		Only: []int{1}, Rows: 6_000, Queries: 600, Server: []string{self, serverArgument},
 		Out: out, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}, out, temp
 }
@@ -50,7 +50,7 @@ func TestIngest(t *testing.T) {
 	if err := Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	line := regexp.MustCompile(`^1 ingest queries=200 walwire=[1-9]\d* rows/s pg_recvlogical=[1-9]\d* rows/s` +
+	line := regexp.MustCompile(`^1 ingest queries=600 walwire=[1-9]\d* rows/s pg_recvlogical=[1-9]\d* rows/s` +
 		` expected=6000 received=6000 lost=0 doubled=0 bytes/change=[1-9]\d+ walwire_cpu=\d+\.\d us/change ratio \d+\.\d\d\n$`)
 	if !line.MatchString(out.String()) {
 		t.Errorf("it prints %q", out)

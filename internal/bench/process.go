@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
@@ -25,7 +26,7 @@ const (
 )
 
 // process is a server in a process of its own, so that what it uses can be told
-// apart from what its clients use. It runs the reference configuration as it is.
+// apart from what its clients use. It runs the reference configuration, for clients that all have one address.
 type process struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser
@@ -50,13 +51,21 @@ func startProcess(ctx context.Context, command []string, c *cluster, dir string)
 	return p, nil
 }
 
+var perClient = regexp.MustCompile(`(?m)^(  (?:connection_attempts_per_second|connection_attempts_burst|connections_per_address|connections_per_user): )\d+`)
+
+// fromOneAddress is a configuration under which all clients may come from one address
+// and as one user.
+func fromOneAddress(config string) []byte {
+	return perClient.ReplaceAll([]byte(config), []byte("${1}100000"))
+}
+
 func (p *process) start(command []string, c *cluster, dir string) error {
 	database, err := c.serverURL()
 	if err != nil {
 		return err
 	}
 	config := filepath.Join(dir, walwire.ExampleConfigName)
-	if err := os.WriteFile(config, []byte(walwire.ExampleConfig()), 0o600); err != nil {
+	if err := os.WriteFile(config, fromOneAddress(walwire.ExampleConfig()), 0o600); err != nil {
 		return err
 	}
 	log, err := os.Create(p.log)
