@@ -19,6 +19,7 @@ type counts struct {
 	restarts                           atomic.Int64 // that nobody asked for
 	events, eventsOptional, eventGaps  atomic.Int64
 	eventFaults                        atomic.Int64
+	sdkSteps, firestore                atomic.Int64 // told to the SDK's listeners; of its queries
 	rows                               atomic.Int64 // that writers say they changed
 
 	mu      sync.Mutex // protects following

@@ -115,13 +115,18 @@ func jsonString(s string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
+// canonicalNumber spells a double one way; a whole number that none can hold stays as it is.
 func canonicalNumber(text string) (string, error) {
-	if !strings.ContainsAny(text, ".eE") {
+	whole := !strings.ContainsAny(text, ".eE")
+	if whole && len(text) < 16 {
 		return text, nil
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
 		return "", err
+	}
+	if whole && strconv.FormatFloat(f, 'f', -1, 64) != text {
+		return text, nil
 	}
 	return strconv.FormatFloat(f, 'g', -1, 64), nil
 }

@@ -31,6 +31,7 @@ func TestWire(t *testing.T) {
 func TestCanonical(t *testing.T) {
 	for raw, want := range map[string]string{
 		`"a"`: `"a"`, `"\u0061\/"`: `"a/"`, `1.50`: "1.5", `1e2`: "100", `12345678901234567890`: "12345678901234567890",
+		`100000000000000000000`: "1e+20", `1e20`: "1e+20", `9007199254740991`: "9.007199254740991e+15",
 		`{ "b" : null, "a" : [ true ] }`: `{"a":[true],"b":null}`,
 	} {
 		if got, err := canonical([]byte(raw)); err != nil || got != want {

@@ -73,6 +73,9 @@ func faultNames() []string {
 // faults are the kinds that the options name.
 func (o *Options) faults() []fault {
 	words := strings.Split(o.Faults, ",")
+	if o.SDK > 0 { // it does not say which configuration a connection is under
+		words = append(words, "-config")
+	}
 	return slices.DeleteFunc(faults(), func(f fault) bool {
 		return !slices.Contains(words, "all") && !slices.Contains(words, f.name) || slices.Contains(words, "-"+f.name)
 	})

@@ -41,6 +41,8 @@ type Options struct {
 	Shrink int
 	// Via are the ways that clients come by, in turn: websocket, sse, poll.
 	Via string
+	// SDK is how many further clients there are that are the TypeScript SDK.
+	SDK int
 	// Log is a file for the server's log, "": it is not kept.
 	Log string
 	// Binary is the walwire to be run, "": it is built.
@@ -65,6 +67,7 @@ func (o *Options) Flags(fs *flag.FlagSet) {
 	fs.IntVar(&o.Query, "query", -1, "the only query that is asked")
 	fs.DurationVar(&o.Check, "check", 15*time.Second, "how often what was shown is checked")
 	fs.StringVar(&o.Via, "via", "websocket,sse,poll,websocket", "the ways that clients come by, in turn")
+	fs.IntVar(&o.SDK, "sdk", 0, "further clients, which are the TypeScript SDK; then the configuration stays as it is")
 	fs.StringVar(&o.Log, "log", "", "file that the server's log is kept in")
 	fs.StringVar(&o.Binary, "binary", "", "walwire to be run instead of one built from here")
 	fs.IntVar(&o.Shrink, "shrink", 6, "how often a failing run is tried again with less")

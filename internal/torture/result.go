@@ -60,6 +60,10 @@ func (r *run) result(took time.Duration) *Result {
 	out.count("events optional", c.eventsOptional.Load(), false)
 	out.count("gaps told", c.eventGaps.Load(), false)
 	out.count("events lost or doubled", c.eventFaults.Load(), false)
+	if r.options.SDK > 0 {
+		out.count("changes told by the SDK", c.sdkSteps.Load(), true)
+		out.count("queries by its Firestore entry", c.firestore.Load(), true)
+	}
 	out.count("snapshots shown", c.snapshots.Load(), true)
 	out.count("resumes from the log", c.resumes.Load(), r.options.Resume)
 	out.count("resets on resume", c.resetsOnResume.Load(), r.options.Resume)

@@ -37,6 +37,7 @@ type run struct {
 	counts    *counts
 	chronicle *chronicle
 	clients   []*client
+	sdk       *sdk // nil: none
 
 	variant atomic.Int32  // of the configuration that is served
 	extra   atomic.Bool   // it has rules and roles that nobody needs
@@ -64,6 +65,9 @@ func (f *Failure) Error() string { return f.What + ": " + f.Report }
 // where the server is at fault.
 func Run(ctx context.Context, o Options, binary string, log *slog.Logger, out io.Writer) (*Result, error) {
 	all := tables() // the queries stay the same when there are fewer
+	if o.SDK > 0 {
+		forJavaScript(all)
+	}
 	r := &run{options: o, log: log, out: out, tables: o.tables(all), hasher: newHasher(), counts: newCounts(), chronicle: newChronicle()}
 	ctx, r.cancel = context.WithCancel(ctx)
 	defer r.cancel()
@@ -113,6 +117,9 @@ func (r *run) perform(ctx context.Context) error {
 	err := r.awaitReady(ctx)
 	if err == nil {
 		r.startClients(ctx, group)
+		err = r.startSDK(ctx, group)
+	}
+	if err == nil {
 		err = r.trouble(ctx)
 	}
 	if err == nil {
@@ -177,6 +184,15 @@ func (r *run) startClients(ctx context.Context, group *errgroup.Group) {
 	}
 }
 
+// startSDK starts the clients that are the SDK, where some are asked for.
+func (r *run) startSDK(ctx context.Context, group *errgroup.Group) error {
+	if r.options.SDK == 0 {
+		return nil
+	}
+	r.sdk = r.addSDK()
+	return r.sdk.start(ctx, group, repository(), r.stage.dir)
+}
+
 // trouble is the time of writers and faults.
 func (r *run) trouble(ctx context.Context) error {
 	writing, stop := context.WithTimeout(ctx, time.Duration(r.options.Seconds)*time.Second)
@@ -219,6 +235,11 @@ func (r *run) settle(ctx context.Context) error {
 		return err
 	}
 	r.final.Store(last)
+	if r.sdk != nil {
+		if err := r.sdk.end(last); err != nil {
+			return err
+		}
+	}
 	deadline := time.After(settleTime)
 	for _, c := range r.clients {
 		select {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,6 +34,12 @@ type server struct {
 	starts  int
 	now     map[string]float64 // metrics of this process
 	earlier map[string]float64 // of those before
+}
+
+// repository is the folder that all is built from.
+func repository() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
 // buildServer compiles the command.

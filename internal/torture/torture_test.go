@@ -5,8 +5,6 @@ import (
 	"flag"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -28,9 +26,8 @@ func TestTorture(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	binary := options.Binary
 	if binary == "" {
-		_, file, _, _ := runtime.Caller(0)
 		var err error
-		if binary, err = buildServer(t.Context(), filepath.Join(filepath.Dir(file), "..", ".."), t.TempDir()); err != nil {
+		if binary, err = buildServer(t.Context(), repository(), t.TempDir()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -87,6 +87,8 @@ export class Client {
   #subs = new Map<number, Sub>();
   #waits = new Map<number, Wait>();
   #partial: Update[] = [];
+  #reached = "";
+  #position = "";
   #nextID = 1;
   #token = "";
 
@@ -106,6 +108,11 @@ export class Client {
   /** Where the connection is. Another object whenever anything is another. */
   get connection(): Connection {
     return this.#connection;
+  }
+
+  /** The position of the WAL that all listeners have been told of; "" before there is one. */
+  get position(): string {
+    return this.#position;
   }
 
   /** Calls listener at every change of `connection`. */
@@ -384,6 +391,7 @@ export class Client {
     if (passing.includes(error.code)) {
       const t = this.#transport;
       s.lost();
+      s.shown = false; // the others need not wait for it
       setTimeout(
         () => {
           if (this.#transport === t && this.#state.name === "open" && this.#subs.get(id) === s) {
@@ -407,6 +415,7 @@ export class Client {
     }
     const parts = this.#partial;
     this.#partial = [];
+    this.#reached = f.position;
     for (const u of join(parts)) {
       const s = this.#subs.get(u.id);
       if (s) {
@@ -427,6 +436,7 @@ export class Client {
         return; // others that come back are still where they were
       }
     }
+    this.#position = this.#reached;
     [...this.#subs.values()].forEach((s) => s.tell());
     [...this.#synced].forEach((f) => f());
   }

@@ -48,6 +48,7 @@ function webSocket(url: string, token: string, company: string | undefined, hand
   const socket = new WebSocket(`${url.replace(/^http/, "ws")}/v1/stream`, "walwire.v1");
   socket.onopen = () => socket.send(JSON.stringify({ type: "auth", token, company }));
   socket.onmessage = (e) => handlers.frame(JSON.parse(String(e.data)) as Frame);
+  socket.onerror = () => {}; // what follows it is told; some of Node's end the process where nobody listens
   socket.onclose = (e) => handlers.closed(e.code < 4000 ? 0 : e.code, e.code < 4000 ? undefined : new UnavailableError("unavailable", e.reason));
   return {
     send: (frame) => socket.readyState === 1 && socket.send(JSON.stringify(frame)),
