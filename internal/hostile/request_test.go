@@ -131,7 +131,12 @@ func (a *attempt) rows(got answer) []map[string]any {
 // until asks again until ok says so: for what the server does soon, and tells nobody.
 func (a *attempt) until(what string, ok func() bool) {
 	a.Helper()
-	for late := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
+	a.untilEvery(10*time.Millisecond, what, ok)
+}
+
+func (a *attempt) untilEvery(pace time.Duration, what string, ok func() bool) {
+	a.Helper()
+	for late := time.Now().Add(patience); !ok(); time.Sleep(pace) {
 		if time.Now().After(late) {
 			a.Fatalf("not within %s: %s", patience, what)
 		}
