@@ -31,15 +31,20 @@ func dialSSE(ctx context.Context, server, token string, maxFrame int64) (Conn, e
 	return r, nil
 }
 
-// events reads until the stream ends.
+// events reads until the stream ends. An event counts once the empty line after it has come.
 func (r *requests) events(body io.Reader, maxFrame int64) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, int(maxFrame))
+	var event []byte
 	for lines.Scan() {
 		if frame, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: ")); ok {
-			if err := r.give(bytes.Clone(frame)); err != nil {
+			event = bytes.Clone(frame)
+		}
+		if len(lines.Bytes()) == 0 && event != nil {
+			if err := r.give(event); err != nil {
 				return err
 			}
+			event = nil
 		}
 	}
 	if err := lines.Err(); err != nil {
