@@ -1,29 +1,37 @@
+import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { chromium, type Browser, type Locator, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Network, Server } from "./server.js";
+import { Front, Network, Serve, Server, until } from "./server.js";
 
 const shots = join(import.meta.dirname, "..", "shots"); // kept, to be looked at
 let server: Server;
+let serve: Serve;
 let browser: Browser;
+let second: Browser;
+
+const launch = () =>
+  chromium.launch({
+    executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
+    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
+  });
 
 beforeAll(async () => {
   mkdirSync(shots, { recursive: true });
   server = await Server.start();
-  browser = await chromium.launch({
-    executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
-  });
+  serve = await Serve.start(server);
+  [browser, second] = await Promise.all([launch(), launch()]);
 }, 120_000);
 afterAll(async () => {
-  await browser?.close();
+  await Promise.all([browser, second].map((b) => b?.close()));
+  await serve.stop();
   await server.stop();
 });
 
 /** A page with both panes live, and what went wrong on it. */
-async function open(url = server.url, size = { width: 1440, height: 1000 }): Promise<{ page: Page; left: Locator; right: Locator; problems: string[] }> {
-  const page = await browser.newPage({ viewport: size });
+async function open(url = server.url, size = { width: 1440, height: 1000 }, of = browser): Promise<{ page: Page; left: Locator; right: Locator; problems: string[] }> {
+  const page = await of.newPage({ viewport: size });
   const problems: string[] = [];
   page.on("pageerror", (e) => problems.push(e.message));
   await page.goto(url);
@@ -104,3 +112,62 @@ test("a narrow screen, and the keyboard", async () => {
   await left.locator(".drop").waitFor({ state: "detached" });
   await page.close();
 });
+
+test("two browsers, two roles: a click in one and SQL from elsewhere show in both", async () => {
+  const [one, other] = await Promise.all([open(), open(server.url, undefined, second)]);
+  await one.left.locator("header select").selectOption("receptionist");
+  await other.left.locator("header select").selectOption("staff");
+  await Promise.all([one, other].map((b) => b.left.locator(".badge.connected").waitFor()));
+  const { id, name } = await shared();
+  const [mine, theirs] = [one, other].map((b) => b.left.locator(".card", { hasText: name })) as [Locator, Locator];
+  await theirs.waitFor();
+  await mine.getByRole("button", { name: "Confirm" }).click();
+  await theirs.locator(".state", { hasText: "confirmed" }).waitFor();
+  execFileSync("psql", ["-qc", `UPDATE appointments SET status = 'in_progress' WHERE id = '${id}'`, server.ready.database_url]);
+  for (const card of [mine, theirs]) {
+    await card.locator(".state", { hasText: "in progress" }).waitFor();
+  }
+  await one.page.screenshot({ path: join(shots, "first-browser.png") });
+  await other.page.screenshot({ path: join(shots, "second-browser.png") });
+  expect([...one.problems, ...other.problems]).toEqual([]);
+  await Promise.all([one, other].map((b) => b.page.close()));
+});
+
+test("the server is killed, and the board goes on when it is back", async () => {
+  const front = await Front.to(server, serve, 3600);
+  const { page, left, right, problems } = await open(front.url);
+  const { id, name } = await shared();
+  await right.locator(".card", { hasText: name }).waitFor();
+  await serve.end("SIGKILL");
+  await left.locator(".badge.connecting").waitFor();
+  await server.sql("UPDATE appointments SET status = 'cancelled' WHERE id = $1", [id]);
+  expect(await left.locator(".card", { hasText: name }).locator(".state").textContent()).toBe("pending");
+  await page.screenshot({ path: join(shots, "killed.png") });
+  await serve.again();
+  for (const pane of [left, right]) {
+    await pane.locator(".badge.connected").waitFor();
+    await pane.locator(".card", { hasText: name }).locator(".state", { hasText: "cancelled" }).waitFor();
+  }
+  expect(problems).toEqual([]);
+  await page.close();
+  front.close();
+}, 60_000);
+
+test("a tab that was frozen until its token had ended goes on with a new one", async () => {
+  const front = await Front.to(server, serve, 3);
+  const { page, left, right } = await open(front.url);
+  const { id, name } = await shared();
+  await right.locator(".card", { hasText: name }).waitFor();
+  const tab = await page.context().newCDPSession(page);
+  await tab.send("Debugger.enable");
+  await tab.send("Debugger.pause"); // nothing of the page runs, as in a laptop that sleeps
+  await until("the server to end the connections", async () => (await serve.metric('walwire_connections{transport="websocket"}')) === 0);
+  await server.sql("UPDATE appointments SET status = 'checked_in' WHERE id = $1", [id]);
+  await tab.send("Debugger.resume");
+  for (const pane of [left, right]) {
+    await pane.locator(".card", { hasText: name }).locator(".state", { hasText: "checked in" }).waitFor();
+    await pane.locator(".badge.connected").waitFor();
+  }
+  await page.close();
+  front.close();
+}, 60_000);

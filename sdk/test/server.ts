@@ -1,5 +1,7 @@
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createHmac, randomBytes } from "node:crypto";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer, request as httpRequest, type Server as HttpServer } from "node:http";
 import { createServer, connect as connectSocket, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -66,6 +68,136 @@ export class Server {
   }
 }
 
+/** A `walwire serve` on the database of a `walwire dev`, which can be killed and started again. Its tokens are made here. */
+export class Serve {
+  readonly url: string;
+  readonly admin: string;
+  readonly #secret = randomBytes(32).toString("hex");
+  readonly #dir = mkdtempSync(join(tmpdir(), "walwire-serve-"));
+  #child: ChildProcess | undefined;
+  private constructor(
+    private readonly server: Server,
+    ports: readonly number[],
+  ) {
+    [this.url, this.admin] = ports.map((p) => `http://127.0.0.1:${p}`) as [string, string];
+    const config = readFileSync(join(root, "walwire.example.yaml"), "utf8")
+      .replace("\nslot: walwire\n", "\nslot: walwire_sdk\n")
+      .replace("\non_slot_loss: stop\n", "\non_slot_loss: recreate\n")
+      .replace("clock_skew: 30s", "clock_skew: 0s");
+    writeFileSync(join(this.#dir, "walwire.yaml"), config);
+  }
+
+  static async start(server: Server): Promise<Serve> {
+    const s = new Serve(server, [await freePort(), await freePort()]);
+    await s.again();
+    return s;
+  }
+
+  /** Starts it where it was. */
+  async again(): Promise<void> {
+    const env = {
+      ...process.env,
+      WALWIRE_DATABASE_URL: this.server.ready.database_url,
+      WALWIRE_TOKEN_SECRET: this.#secret,
+      WALWIRE_LISTEN: new URL(this.url).host,
+      WALWIRE_ADMIN_LISTEN: new URL(this.admin).host,
+    };
+    const child = spawn(binary(), ["serve", "--config", join(this.#dir, "walwire.yaml")], { env, stdio: ["ignore", "ignore", "pipe"] });
+    let log = "";
+    child.stderr!.on("data", (d: Buffer) => (log += d.toString()));
+    this.#child = child;
+    await until("walwire serve to be ready", async () => {
+      if (child.exitCode !== null) {
+        throw new Error(`walwire serve has ended:\n${log}`);
+      }
+      return (await fetch(`${this.url}/readyz`).catch(() => undefined))?.ok === true;
+    }, 60_000);
+  }
+
+  /** What an init system sees as SIGKILL, or asks for with SIGTERM. */
+  async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+    const child = this.#child!;
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    child.kill(signal);
+    await ended;
+  }
+
+  async stop(): Promise<void> {
+    await this.end("SIGTERM");
+    rmSync(this.#dir, { recursive: true, force: true });
+  }
+
+  /** A token like that of the demo's, good for some seconds. */
+  token(who: keyof Ready["tokens"], seconds: number): string {
+    const claims = JSON.parse(Buffer.from(this.server.ready.tokens[who].split(".")[1]!, "base64url").toString()) as object;
+    const part = (o: object) => Buffer.from(JSON.stringify(o)).toString("base64url");
+    const text = `${part({ alg: "HS256", typ: "JWT", kid: "main" })}.${part({ ...claims, exp: Date.now() / 1000 + seconds })}`;
+    return `${text}.${createHmac("sha256", this.#secret).update(text).digest("base64url")}`;
+  }
+
+  /** A metric's value. */
+  async metric(name: string): Promise<number> {
+    const text = await (await fetch(`${this.admin}/metrics`)).text();
+    return Number(text.split("\n").find((line) => line.startsWith(`${name} `))?.slice(name.length) ?? NaN);
+  }
+}
+
+/** One address for the demo's page, from `walwire dev`, and a `walwire serve`, with tokens that end soon. */
+export class Front {
+  readonly url: string;
+  private constructor(private readonly listener: HttpServer) {
+    this.url = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`;
+  }
+
+  static async to(server: Server, serve: Serve, seconds: number): Promise<Front> {
+    const target = (path: string) => new URL(path.startsWith("/v1/") ? serve.url : server.url);
+    const listener = createHttpServer((request, response) => {
+      if (request.url === "/demo/people") {
+        const names = Object.keys(server.ready.tokens) as (keyof Ready["tokens"])[];
+        response.end(JSON.stringify(names.map((name) => ({ name, label: name, token: serve.token(name, seconds) }))));
+        return;
+      }
+      const { hostname, port } = target(request.url!);
+      const onward = httpRequest({ hostname, port, path: request.url, method: request.method, headers: request.headers }, (answer) => {
+        response.writeHead(answer.statusCode!, answer.headers);
+        answer.pipe(response);
+      });
+      onward.on("error", () => response.destroy());
+      request.pipe(onward);
+    });
+    listener.on("upgrade", (request, near, head) => {
+      const { hostname, port } = target(request.url!);
+      const far = connectSocket(Number(port), hostname);
+      far.write(`${request.method} ${request.url} HTTP/1.1\r\n`);
+      for (let i = 0; i < request.rawHeaders.length; i += 2) {
+        far.write(`${request.rawHeaders[i]}: ${request.rawHeaders[i + 1]}\r\n`);
+      }
+      far.write("\r\n");
+      far.write(head);
+      for (const [a, b] of [[near, far], [far, near]] as const) {
+        a.on("error", () => {});
+        a.on("close", () => b.destroy());
+        a.pipe(b);
+      }
+    });
+    await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+    return new Front(listener);
+  }
+
+  close(): void {
+    this.listener.closeAllConnections();
+    this.listener.close();
+  }
+}
+
+async function freePort(): Promise<number> {
+  const listener = createServer();
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const { port } = listener.address() as AddressInfo;
+  await new Promise((resolve) => listener.close(resolve));
+  return port;
+}
+
 let built = "";
 
 /** The program, built once. */
@@ -80,9 +212,9 @@ function binary(): string {
 }
 
 /** Waits until ok. */
-export async function until(what: string, ok: () => boolean, patience = 20_000): Promise<void> {
+export async function until(what: string, ok: () => boolean | Promise<boolean>, patience = 20_000): Promise<void> {
   const end = Date.now() + patience;
-  while (!ok()) {
+  while (!(await ok())) {
     if (Date.now() > end) {
       throw new Error(`waited in vain for ${what}`);
     }

@@ -1,6 +1,6 @@
 import { memo, useMemo, useState } from "react";
 import { WalwireProvider, useConnection, useEvents, useRealtimeAppointments, useRealtimeClients, useRealtimeNotifications, useRealtimeStaff } from "walwire/react";
-import type { Done, Person } from "./backend.js";
+import { tokenOf, type Done, type Person } from "./backend.js";
 import type { Appointment, Customer, Notification, Staff } from "./rows.js";
 
 type Run = (who: string, action: string, id: string) => Promise<Done | undefined>;
@@ -19,7 +19,7 @@ export function Pane({ side, list, who, choose, run }: PaneProps) {
   const person = list.find((p) => p.name === who) ?? list[0]!;
   return (
     <section className="pane" aria-label={`${side}: ${person.label}`}>
-      <WalwireProvider key={person.name} url={location.origin} token={person.token}>
+      <WalwireProvider key={person.name} url={location.origin} token={() => tokenOf(person.name)}>
         <header>
           <label>
             <span className="hidden">{side} pane shows</span>
@@ -123,7 +123,7 @@ function Board({ staff, appointments, names, act }: BoardProps) {
   return (
     <section aria-label="Appointments" className="board">
       <h2>
-        Today <small>{appointments.length}</small>
+        Today and tomorrow <small>{appointments.length}</small>
         {anybody && (
           <span className="tools">
             <button type="button" onClick={() => act("book", anybody.id)}>Book</button>
@@ -155,7 +155,12 @@ const next: Partial<Record<Appointment["status"], readonly [action: string, labe
   in_progress: ["complete", "Complete"],
 };
 
-const clock = (at: string) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+/** The time of day, with the day where it is not today. */
+function clock(at: string): string {
+  const then = new Date(at);
+  const day = then.toDateString() === new Date().toDateString() ? "" : `${then.toLocaleDateString([], { weekday: "short" })} `;
+  return day + then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+}
 
 const Card = memo(function Card({ a, name, act }: { readonly a: Appointment; readonly name: string | undefined; readonly act: Act }) {
   const step = next[a.status];
