@@ -34,6 +34,7 @@ test: postgres compiler ## run all tests with the race detector (PKG=./... TEST_
 test-sdk: postgres npm chromium build ## check the TypeScript SDK, run its tests against the server, and print its size
 	@cd sdk && npm ci --silent --no-audit --no-fund && npm run -s check && npm run -s lint && \
 		NO_COLOR=1 WALWIRE_BINARY=$(CURDIR)/bin/walwire npm run -s test && npm run -s size
+	@go test -count=1 ./internal/torture -args -seconds=15 -sdk=30 -clients=10 -shrink=0 -binary=$(CURDIR)/bin/walwire
 	@scripts/board-is-fresh
 
 test-matrix: postgres compiler npm ## run all tests on each major version of PostgreSQL, without the race detector (VERSIONS="14 18" PKG=./... TEST_FLAGS=...)

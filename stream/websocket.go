@@ -7,6 +7,7 @@ import (
 	"errors"
 	mathrand "math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -227,10 +228,14 @@ func (s *session) begin() {
 		s.lookUpAgain(context.Background())
 	}
 	s.lastUntil(s.principal.Load().Expires)
+	welcome := mustJSON(s.welcome())
 	s.mu.Lock()
 	s.begun = true
+	if !s.closed {
+		s.control = slices.Insert(s.control, 0, welcome)
+	}
 	s.mu.Unlock()
-	s.say(s.welcome())
+	s.kick()
 }
 
 func newSessionID() string {

@@ -123,6 +123,9 @@ func (c *client) dial(ctx context.Context) (wire.Conn, error) {
 		var f frame
 		if err = json.Unmarshal(data, &f); err == nil && f.Type != "welcome" {
 			err = fmt.Errorf("instead of welcome: %s %s %s", f.Type, f.Code, f.Message)
+			if f.Type != "error" && f.Type != "reconnect" && f.Type != "close" {
+				err = c.breach(err)
+			}
 		}
 	}
 	if err != nil {

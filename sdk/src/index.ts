@@ -1,7 +1,10 @@
-export { connect, Client, LiveQuery } from "./client.js";
-export type { Connection, Listener, Options, Result, Status, Token } from "./client.js";
+export { connect, Client } from "./client.js";
+export type { Connection, Options, Token } from "./client.js";
+export { LiveQuery } from "./livequery.js";
+export type { Listener, Result, Status } from "./livequery.js";
 export { changesBetween } from "./rows.js";
 export type { Change, Entries, Entry } from "./rows.js";
+export { isGap } from "./protocol.js";
 export type { Condition, Event, EventQuery, Gap, Json, Order, Query, Row } from "./protocol.js";
 export {
   DeadlineExceededError,

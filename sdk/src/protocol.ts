@@ -81,6 +81,11 @@ export interface Gap {
   readonly because: string;
 }
 
+/** Tells a gap from an event. */
+export function isGap(e: Event | Gap): e is Gap {
+  return e.event === "gap";
+}
+
 export interface Column {
   readonly name: string;
   /** PostgreSQL's name of the type. */
@@ -130,3 +135,28 @@ export type Frame =
   | { readonly type: "close"; readonly code: number; readonly reason: string }
   | { readonly type: "expiring" | "renewed"; readonly expires?: string }
   | { readonly type: "unsubscribed" | "pong"; readonly id?: number };
+
+/** Joins the parts of a frame that was sent in several. */
+export function join(parts: readonly Update[]): Update[] {
+  const joined: Update[] = [];
+  for (const u of parts) {
+    const last = joined.at(-1);
+    if (last?.id !== u.id) {
+      joined.push(u);
+      continue;
+    }
+    const list = <T>(a: readonly T[] | undefined, b: readonly T[] | undefined) => (a || b ? [...(a ?? []), ...(b ?? [])] : undefined);
+    const snapshot = u.snapshot && last.snapshot ? { ...last.snapshot, rows: [...last.snapshot.rows, ...u.snapshot.rows], order: list(last.snapshot.order, u.snapshot.order) ?? [] } : (last.snapshot ?? u.snapshot);
+    joined[joined.length - 1] = {
+      ...last,
+      ...(snapshot && { snapshot }),
+      added: list(last.added, u.added) ?? [],
+      modified: list(last.modified, u.modified) ?? [],
+      removed: list(last.removed, u.removed) ?? [],
+      added_order: list(last.added_order, u.added_order) ?? [],
+      modified_order: list(last.modified_order, u.modified_order) ?? [],
+      events: list(last.events, u.events) ?? [],
+    };
+  }
+  return joined;
+}
