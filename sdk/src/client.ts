@@ -204,6 +204,7 @@ export class Client {
         this.#ping();
         return;
       case "wait":
+        clearTimeout(this.#timer);
         this.#timer = setTimeout(() => this.#happen({ type: "timer" }), e.ms);
         return;
       case "cancel":

@@ -1,4 +1,4 @@
-import type { WalwireError } from "./errors.js";
+import { UnavailableError, type WalwireError } from "./errors.js";
 
 /** How many ways there are to the server, the best first. */
 export const ways = ["websocket", "sse", "poll"] as const;
@@ -32,6 +32,11 @@ export type Effect =
 
 const least = 500;
 const most = 20_000;
+/** How long a token may take, and a connection until it is welcomed. */
+const tokenWithin = 30_000;
+const welcomeWithin = 10_000;
+
+const late = (what: string, ms: number) => new UnavailableError("unavailable", `${what} within ${ms / 1000} s`);
 
 /** Full jitter: anything up to a bound that doubles. */
 function backoff(attempt: number, after: number, random: () => number): number {
@@ -52,45 +57,47 @@ export function step(state: State, happening: Happening, random: () => number): 
   if (happening.type === "stop") {
     return state.name === "stopped" ? [{ name: "stopped" }, []] : [{ name: "stopped" }, [{ do: "cancel" }, { do: "close" }]];
   }
+  const asking = (attempt: number, way: Way, error?: WalwireError): [State, readonly Effect[]] => [
+    { name: "asking", attempt, way, error },
+    [{ do: "ask" }, { do: "wait", ms: tokenWithin }],
+  ];
+  const failed = (attempt: number, way: Way, error: WalwireError, after = 0, ...first: Effect[]): [State, readonly Effect[]] => [
+    { name: "waiting", attempt, way, error },
+    [...first, { do: "wait", ms: backoff(Math.max(attempt - 1, 0), after, random) }],
+  ];
   switch (state.name) {
     case "stopped":
-      return happening.type === "start" ? [{ name: "asking", attempt: 0, way: ways[0] }, [{ do: "ask" }]] : stay;
+      return happening.type === "start" ? asking(0, ways[0]) : stay;
     case "waiting":
-      return happening.type === "timer" || happening.type === "wake"
-        ? [{ ...state, name: "asking" }, [{ do: "cancel" }, { do: "ask" }]]
-        : stay;
+      return happening.type === "timer" || happening.type === "wake" ? asking(state.attempt, state.way, state.error) : stay;
     case "asking":
       switch (happening.type) {
         case "token":
-          return [{ ...state, name: "opening" }, [{ do: "open" }]];
+          return [{ ...state, name: "opening" }, [{ do: "open" }, { do: "wait", ms: welcomeWithin }]];
         case "no-token":
-          return [{ ...state, name: "waiting", attempt: state.attempt + 1, error: happening.error }, [{ do: "wait", ms: backoff(state.attempt, 0, random) }]];
+          return failed(state.attempt + 1, state.way, happening.error);
+        case "timer":
+          return failed(state.attempt + 1, state.way, late("no token", tokenWithin));
       }
       return stay;
     case "opening":
       switch (happening.type) {
         case "welcome":
-          return [{ name: "open", way: state.way }, [{ do: "greet" }]];
+          return [{ name: "open", way: state.way }, [{ do: "cancel" }, { do: "greet" }]];
+        case "timer":
+          return failed(state.attempt + 1, next(state.way, state.attempt, false), late("no answer", welcomeWithin), 0, { do: "close" });
         case "closed":
-          if (happening.final) {
-            return [{ name: "stopped", error: happening.error }, []];
-          }
-          return [
-            { name: "waiting", attempt: state.attempt + 1, way: next(state.way, state.attempt, happening.refused), error: happening.error },
-            [{ do: "wait", ms: backoff(state.attempt, happening.after, random) }],
-          ];
+          return happening.final
+            ? [{ name: "stopped", error: happening.error }, [{ do: "cancel" }]]
+            : failed(state.attempt + 1, next(state.way, state.attempt, happening.refused), happening.error, happening.after);
       }
       return stay;
     case "open":
       switch (happening.type) {
         case "wake":
           return [state, [{ do: "probe" }]];
-        case "closed":
-          if (happening.final) {
-            return [{ name: "stopped", error: happening.error }, []];
-          }
-          // The better ways are tried again.
-          return [{ name: "waiting", attempt: 0, way: ways[0], error: happening.error }, [{ do: "wait", ms: backoff(0, happening.after, random) }]];
+        case "closed": // the better ways are tried again
+          return happening.final ? [{ name: "stopped", error: happening.error }, []] : failed(0, ways[0], happening.error, happening.after);
       }
       return stay;
   }

@@ -29,20 +29,20 @@ const same = null;
 /** The next state and what is to be done; null: nothing happens. */
 const table: Record<State["name"], Record<keyof typeof happenings, [State["name"], ...string[]] | null>> = {
   stopped: {
-    start: ["asking", "ask"], stop: ["stopped"], token: same, "no-token": same, welcome: same,
+    start: ["asking", "ask", "wait"], stop: ["stopped"], token: same, "no-token": same, welcome: same,
     closed: same, "closed for good": same, timer: same, wake: same,
   },
   waiting: {
     start: same, stop: ["stopped", "cancel", "close"], token: same, "no-token": same, welcome: same,
-    closed: same, "closed for good": same, timer: ["asking", "cancel", "ask"], wake: ["asking", "cancel", "ask"],
+    closed: same, "closed for good": same, timer: ["asking", "ask", "wait"], wake: ["asking", "ask", "wait"],
   },
   asking: {
-    start: same, stop: ["stopped", "cancel", "close"], token: ["opening", "open"], "no-token": ["waiting", "wait"], welcome: same,
-    closed: same, "closed for good": same, timer: same, wake: same,
+    start: same, stop: ["stopped", "cancel", "close"], token: ["opening", "open", "wait"], "no-token": ["waiting", "wait"], welcome: same,
+    closed: same, "closed for good": same, timer: ["waiting", "wait"], wake: same,
   },
   opening: {
-    start: same, stop: ["stopped", "cancel", "close"], token: same, "no-token": same, welcome: ["open", "greet"],
-    closed: ["waiting", "wait"], "closed for good": ["stopped"], timer: same, wake: same,
+    start: same, stop: ["stopped", "cancel", "close"], token: same, "no-token": same, welcome: ["open", "cancel", "greet"],
+    closed: ["waiting", "wait"], "closed for good": ["stopped", "cancel"], timer: ["waiting", "close", "wait"], wake: same,
   },
   open: {
     start: same, stop: ["stopped", "cancel", "close"], token: same, "no-token": same, welcome: same,

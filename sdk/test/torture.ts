@@ -79,6 +79,7 @@ class Actor {
   #told = new Map<number, Told>();
   #next = 1;
   #final = "";
+  #settled = false;
 
   constructor(order: Order) {
     this.#order = order;
@@ -96,6 +97,12 @@ class Actor {
   end(lsn: string): void {
     this.#final = lsn;
     this.#fill();
+    setTimeout(() => {
+      if (!this.#settled) {
+        const { connection, position } = this.#client;
+        say({ client: this.#order.client, fault: `not at the end after a minute: ${JSON.stringify({ connection, position, open: [...this.#open.keys()], loading: [...this.#loading] })}` });
+      }
+    }, 60_000);
     const ask = () => this.#client.wait(lsn, 60_000).then(() => this.#settle(), () => after(500, ask));
     ask();
   }
@@ -105,6 +112,7 @@ class Actor {
       after(100, () => this.#settle());
       return;
     }
+    this.#settled = true;
     this.#flush();
     say({ client: this.#order.client, settled: true });
   }
