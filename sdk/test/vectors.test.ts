@@ -28,6 +28,7 @@ interface Asked {
   readonly type: string;
   readonly id: number;
   readonly query?: { readonly table: string };
+  readonly resume?: { readonly cursor: string };
 }
 
 /** A server that says what it is told to, over real sockets. */
@@ -36,6 +37,8 @@ class Speaker {
   socket: Socket | undefined;
   /** The client's ids by those of the vector, which its tables are named by. */
   ids = new Map<number, number>();
+  /** Where each asked to go on. */
+  cursors = new Map<number, string | undefined>();
   waits: number[] = [];
 
   constructor() {
@@ -47,7 +50,9 @@ class Speaker {
         if (f.type === "auth") {
           this.say({ type: "welcome", protocol: "walwire.v1", user: "u", company: "c", roles: [], position: "0/1" });
         } else if (f.type === "subscribe") {
-          this.ids.set(Number((f.query?.table ?? f.events!.names[0]!).replace(/\D/g, "")), f.id);
+          const n = Number((f.query?.table ?? f.events!.names[0]!).replace(/\D/g, ""));
+          this.cursors.set(n, f.resume?.cursor);
+          this.ids.set(n, f.id);
         } else if (f.type === "wait") {
           this.waits.push(f.id);
         }
@@ -91,6 +96,13 @@ afterEach(() => {
   speaker.close();
 });
 
+/** Ends the connection, and waits until the client has asked for all again. */
+async function comeBack(all: number): Promise<void> {
+  speaker.ids.clear();
+  speaker.socket!.terminate();
+  await until("the client to come back", () => speaker.ids.size === all && client!.connection.status === "connected");
+}
+
 /** Waits until the client has taken all that was said. */
 async function taken(): Promise<void> {
   const n = speaker.waits.length;
@@ -124,9 +136,7 @@ for (const file of readdirSync(folder).filter((f) => f.endsWith(".json"))) {
         speaker.speak({ type: "data", position: "0/1", cursor: "c", subscriptions: [{ id, snapshot: { token: "t", key: ["id"], columns: [], rows: [] } }] } as unknown as Step["frame"]);
       }
       await taken();
-      speaker.ids.clear();
-      speaker.socket!.terminate();
-      await until("the client to come back", () => speaker.ids.size === all && c.connection.status === "connected");
+      await comeBack(all);
     }
     for (const [i, step] of vector.steps.entries()) {
       for (const [id, code] of Object.entries(step.ended ?? {})) {
@@ -159,3 +169,30 @@ for (const file of readdirSync(folder).filter((f) => f.endsWith(".json"))) {
     }
   });
 }
+
+test("nothing is told until all that was shown is back, and each goes on from where it was itself", async () => {
+  speaker = new Speaker();
+  await speaker.listening();
+  const c = connect({ url: speaker.url, token: "t" });
+  client = c;
+  const results = new Map<number, Result>();
+  for (const id of [1, 2]) {
+    c.liveQuery({ table: `t${id}` }).subscribe((r) => results.set(id, r));
+  }
+  const say = (position: string, cursor: string, ...subscriptions: readonly { readonly id: number }[]) =>
+    speaker.speak({ type: "data", position, cursor, subscriptions } as Step["frame"]);
+  await until("the subscriptions", () => speaker.ids.size === 2);
+  const snapshot = { token: "t", key: ["id"], columns: [], rows: [] };
+  say("0/1", "one", { id: 1, snapshot } as { id: number }, { id: 2, snapshot } as { id: number });
+  await taken();
+  await comeBack(2);
+  expect([...speaker.cursors]).toEqual([[1, "one"], [2, "one"]]);
+  say("0/2", "two", { id: 1, resumed: true, added: [{ id: "a" }] } as { id: number });
+  await taken();
+  expect([results.get(1)?.rows, c.position]).toEqual([[], "0/1"]);
+  await comeBack(2);
+  expect([...speaker.cursors]).toEqual([[1, "two"], [2, "one"]]);
+  say("0/3", "three", { id: 1, resumed: true } as { id: number }, { id: 2, resumed: true, added: [{ id: "b" }] } as { id: number });
+  await taken();
+  expect([results.get(1)?.rows, results.get(2)?.rows, c.position]).toEqual([[{ id: "a" }], [{ id: "b" }], "0/3"]);
+});
