@@ -15,21 +15,28 @@ import (
 // these. The password reaches the server as a SCRAM verifier, so that no log
 // of statements holds it.
 func Role(ctx context.Context, url, name, password string, tables []pgx.Identifier) error {
-	verifier, err := scramVerifier(password)
-	if err != nil {
-		return fmt.Errorf("role %s: %w", name, err)
-	}
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		return fmt.Errorf("role %s: %w", name, err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if err := ensureRole(ctx, tx, name, "LOGIN REPLICATION", verifier); err != nil {
+	return makeRole(ctx, url, name, "LOGIN REPLICATION", password, func(tx pgx.Tx) error { return grant(ctx, tx, name, tables) })
+}
+
+// makeRole makes a role, or brings it up to date, and gives it rights: all of it or nothing.
+func makeRole(ctx context.Context, url, name, attributes, password string, rights func(tx pgx.Tx) error) error {
+	err := func() error {
+		verifier, err := scramVerifier(password)
+		if err != nil {
 			return err
 		}
-		return grant(ctx, tx, name, tables)
-	})
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			if err := ensureRole(ctx, tx, name, attributes, verifier); err != nil {
+				return err
+			}
+			return rights(tx)
+		})
+	}()
 	if err != nil {
 		return fmt.Errorf("role %s: %w", name, err)
 	}
@@ -80,6 +87,10 @@ func grant(ctx context.Context, tx pgx.Tx, name string, tables []pgx.Identifier)
 			rights = append(rights, "SELECT ON TABLE "+t.Sanitize())
 		}
 	}
+	return grantEach(ctx, tx, name, rights)
+}
+
+func grantEach(ctx context.Context, tx pgx.Tx, name string, rights []string) error {
 	for _, right := range rights {
 		if _, err := tx.Exec(ctx, "GRANT "+right+" TO "+pgx.Identifier{name}.Sanitize()); err != nil {
 			return fmt.Errorf("grant %s: %w", right, err)

@@ -2,7 +2,6 @@ package migrations
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -21,28 +20,5 @@ func schedulesRights() []string {
 // gives an existing one another password: LOGIN, the columns that they read and those
 // that they write, and nothing else. It needs a role that may make roles and grant these.
 func SchedulesRole(ctx context.Context, url, name, password string) error {
-	verifier, err := scramVerifier(password)
-	if err != nil {
-		return fmt.Errorf("role %s: %w", name, err)
-	}
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		return fmt.Errorf("role %s: %w", name, err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if err := ensureRole(ctx, tx, name, "LOGIN", verifier); err != nil {
-			return err
-		}
-		for _, right := range schedulesRights() {
-			if _, err := tx.Exec(ctx, "GRANT "+right+" TO "+pgx.Identifier{name}.Sanitize()); err != nil {
-				return fmt.Errorf("grant %s: %w", right, err)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("role %s: %w", name, err)
-	}
-	return nil
+	return makeRole(ctx, url, name, "LOGIN", password, func(tx pgx.Tx) error { return grantEach(ctx, tx, name, schedulesRights()) })
 }
