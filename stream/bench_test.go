@@ -97,12 +97,17 @@ func benchHub(tb testing.TB, views int) (*Hub, *company, *shape) {
 
 func uuid(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 
-// benchTransactions are updates of distinct rows, each of one view.
-func benchTransactions(s *shape, n, perTransaction, views int) []*cdc.Transaction {
+func benchRelation(s *shape) *cdc.Relation {
 	rel := &cdc.Relation{OID: 1, Namespace: "public", Name: "appointments", Identity: 'f'}
 	for _, c := range s.catalog.Columns {
 		rel.Columns = append(rel.Columns, pgoutput.RelationColumn{Name: c.Name, TypeOID: c.TypeOID})
 	}
+	return rel
+}
+
+// benchTransactions are updates of distinct rows, each of one view.
+func benchTransactions(s *shape, n, perTransaction, views int) []*cdc.Transaction {
+	rel := benchRelation(s)
 	arena := new(pgoutput.Arena)
 	row := func(i int, notes string) pgoutput.Tuple {
 		var values [][]byte

@@ -34,7 +34,7 @@ func TestIntervalTree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var tree intervalTree[*view]
 		var list []item
-		for range rapid.IntRange(1, 80).Draw(t, "steps") {
+		for range rapid.IntRange(1, 600).Draw(t, "steps") {
 			switch n := len(list); {
 			case n > 0 && rapid.IntRange(0, 2).Draw(t, "op") == 0:
 				i := rapid.IntRange(0, n-1).Draw(t, "which")
