@@ -71,8 +71,8 @@ func checkMembers(object []byte) *Error {
 			return errorf(CodeInvalidArgument, "the member %q stands twice", name)
 		}
 		seen[name] = true
-		if plain := strings.ToLower(name); plain != name && !mixedCase(name) {
-			return errorf(CodeInvalidArgument, "unknown member %q: names are written as in the protocol, such as %q", name, plain)
+		if right := spelling(name); right != name {
+			return errorf(CodeInvalidArgument, "unknown member %q: names are written as in the protocol, such as %q", name, right)
 		}
 		if strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }) {
 			return errorf(CodeInvalidArgument, "unknown member %q", name) // encoding/json takes a long s for an s
@@ -90,13 +90,14 @@ func checkMembers(object []byte) *Error {
 	return nil
 }
 
-// mixedCase tells the protocol's members that are not all in lower case.
-func mixedCase(name string) bool {
-	switch name {
-	case "orderBy", "limitToLast", "startAt", "startAfter", "endAt", "endBefore":
-		return true
+// spelling is a member's name as the protocol writes it: in lower case, but for these.
+func spelling(name string) string {
+	for _, mixed := range [...]string{"orderBy", "limitToLast", "startAt", "startAfter", "endAt", "endBefore"} {
+		if strings.EqualFold(name, mixed) {
+			return mixed
+		}
 	}
-	return false
+	return strings.ToLower(name)
 }
 
 // jsonProblem words a decoding error without Go's names.

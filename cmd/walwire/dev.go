@@ -22,12 +22,13 @@ const devStopTime = 30 * time.Second
 
 // devCmd is `walwire dev`.
 type devCmd struct {
-	Listen      string  `help:"Address to listen on; port 0 takes a free one." default:"127.0.0.1:8080" env:"WALWIRE_LISTEN"`
-	AdminListen string  `help:"Address for operators: metrics and profiles; off for none. Default: 127.0.0.1:8081, or a free port where --listen takes one." placeholder:"HOST:PORT" env:"WALWIRE_ADMIN_LISTEN"`
-	ReadyFile   string  `help:"Once ready, write the addresses and the tokens to this file, as JSON. It is removed at the end." placeholder:"FILE"`
-	NoSimulate  bool    `help:"Leave the demo data alone, rather than keep two businesses busy."`
-	Rate        float64 `help:"How many changes a second the simulation makes, about." default:"2"`
-	Data        string  `help:"Keep the database in this directory, for the next time. Default: a temporary one." placeholder:"DIR" type:"path"`
+	Listen      string   `help:"Address to listen on; port 0 takes a free one." default:"127.0.0.1:8080" env:"WALWIRE_LISTEN"`
+	AdminListen string   `help:"Address for operators: metrics and profiles; off for none. Default: 127.0.0.1:8081, or a free port where --listen takes one." placeholder:"HOST:PORT" env:"WALWIRE_ADMIN_LISTEN"`
+	ReadyFile   string   `help:"Once ready, write the addresses and the tokens to this file, as JSON. It is removed at the end." placeholder:"FILE"`
+	NoSimulate  bool     `help:"Leave the demo data alone, rather than keep two businesses busy."`
+	Rate        float64  `help:"How many changes a second the simulation makes, about." default:"2"`
+	Origin      []string `help:"A web page's origin that may connect too, as in http://127.0.0.1:5173. Repeat for more." placeholder:"ORIGIN"`
+	Data        string   `help:"Keep the database in this directory, for the next time. Default: a temporary one." placeholder:"DIR" type:"path"`
 }
 
 // Help explains the command.
@@ -69,6 +70,7 @@ func (d *devCmd) Run(ctx context.Context, c *console) (err error) {
 	if err != nil {
 		return err
 	}
+	cfg.Origins = append(cfg.Origins, d.Origin...)
 	server, err := app.New(cfg, c.log)
 	if err != nil {
 		return err

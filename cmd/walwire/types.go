@@ -78,7 +78,6 @@ func rolesOf(cfg *mapping.Config) []string {
 
 func writeTypes(w io.Writer, file string, m *mapping.Mapping, infos map[string]mapping.TableInfo, roles []string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "// By walwire types, from %s: not to be edited.\nimport type { Json, Row } from \"walwire\";\n", file)
 	for _, role := range roles {
 		var tables strings.Builder
 		for _, t := range m.Tables() {
@@ -87,7 +86,7 @@ func writeTypes(w io.Writer, file string, m *mapping.Mapping, infos map[string]m
 				continue
 			}
 			name := typeName(role) + typeName(t.Name)
-			fmt.Fprintf(&b, "\n/** A row of %s, as %s sees it. */\nexport interface %s extends Row {\n", t.Name, role, name)
+			fmt.Fprintf(&b, "\n/** A row of %s, as %s sees it. */\nexport interface %s {\n", t.Name, role, name)
 			for _, i := range columns {
 				column := infos[t.Name].Columns[i]
 				kind := typeOf(column.Type)
@@ -101,7 +100,11 @@ func writeTypes(w io.Writer, file string, m *mapping.Mapping, infos map[string]m
 		}
 		fmt.Fprintf(&b, "\n/** The tables that %s sees. */\nexport interface %sTables {\n%s}\n", role, typeName(role), tables.String())
 	}
-	_, err := io.WriteString(w, b.String())
+	head := fmt.Sprintf("// By walwire types, from %s: not to be edited.\n", file)
+	if strings.Contains(b.String(), "Json") {
+		head += "import type { Json } from \"walwire\";\n"
+	}
+	_, err := io.WriteString(w, head+b.String())
 	return err
 }
 

@@ -21,6 +21,8 @@ type welcome struct {
 const welcomeText = `
 walwire is ready at {{.URL}}
 
+Open that in a browser: a day board, two people side by side.
+
 Watch a live query, in a second terminal, as the owner of a company:
 
   {{.Walwire}} tail --url {{.WS}} --token {{index .Tokens "owner"}} --query '{"table":"appointments","columns":["status","starts_at","service_type"],"where":[["status","==","confirmed"]]}'

@@ -145,7 +145,10 @@ func (a *App) allow(cfg *mapping.Config) error {
 	if err != nil {
 		return fmt.Errorf("origins: %w", err)
 	}
-	h := edge.Handler(edge.Policy{BasePath: a.cfg.BasePath, Origins: origins}, http.HandlerFunc(a.serveHTTP))
+	refused := func(origin string) {
+		a.log.Info("a page may not connect: where it should, add its origin to origins", "origin", origin)
+	}
+	h := edge.Handler(edge.Policy{BasePath: a.cfg.BasePath, Origins: origins, Refused: refused}, http.HandlerFunc(a.serveHTTP))
 	a.edge.Store(&h)
 	return nil
 }

@@ -19,6 +19,8 @@ type Policy struct {
 	BasePath string
 	// Origins may use what lies under /v1/.
 	Origins Origins
+	// Refused hears of pages that may not connect; nil: nobody.
+	Refused func(origin string)
 }
 
 // Handler lets requests through to next that the policy allows, without the base path.
@@ -37,6 +39,9 @@ func Handler(p Policy, next http.Handler) http.Handler {
 		case !isAPI(r.URL.Path):
 			next.ServeHTTP(w, r)
 		case !p.Origins.Allowed(r):
+			if p.Refused != nil {
+				p.Refused(r.Header.Get("Origin"))
+			}
 			w.Header().Add("Vary", "Origin")
 			refuse(w, http.StatusForbidden, "permission-denied", fmt.Sprintf("pages of %q may not connect: the server's configuration lists who may, in origins", r.Header.Get("Origin")))
 		default:

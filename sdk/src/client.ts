@@ -35,6 +35,8 @@ const passing: readonly Code[] = ["unavailable", "resource-exhausted", "internal
 const pingEvery = 25_000;
 const pongWithin = 8_000;
 
+const over = () => new WalwireError("cancelled", "the client was closed");
+
 /** One connection, and everything that is subscribed to on it. */
 export class Client {
   readonly #options: Options;
@@ -56,6 +58,7 @@ export class Client {
   #position = "";
   #nextID = 1;
   #token = "";
+  #closed = false;
 
   constructor(options: Options) {
     this.#options = options;
@@ -93,7 +96,7 @@ export class Client {
   }
 
   /** A live query. The same one for the same query. */
-  liveQuery<R extends Row = Row>(query: Query): LiveQuery<R> {
+  liveQuery<R extends object = Row>(query: Query): LiveQuery<R> {
     const name = JSON.stringify(query);
     let q = this.#queries.get(name);
     if (!q) {
@@ -109,7 +112,7 @@ export class Client {
   }
 
   /** Calls listener for each event, in the order of commits, and for a gap where some may be missing. */
-  events<R extends Row = Row>(query: EventQuery, listener: (event: Event<R> | Gap) => void, onError?: (error: WalwireError) => void): () => void {
+  events<R extends object = Row>(query: EventQuery, listener: (event: Event<R> | Gap) => void, onError?: (error: WalwireError) => void): () => void {
     let cursor = "";
     let pending: (Event | Gap)[] = [];
     const sub: Sub = {
@@ -125,6 +128,7 @@ export class Client {
         told.forEach((e) => this.#subs.get(sub.id) === sub && listener(e as Event<R> | Gap));
       },
       failed: (error) => onError?.(error),
+      ended: (error) => onError?.(error),
       lost: () => {},
     };
     this.#add(sub);
@@ -133,6 +137,9 @@ export class Client {
 
   /** Resolves when everything up to a position of the WAL has been shown: what the backend gave for a write. */
   wait(lsn: string, timeoutMs = 5000): Promise<void> {
+    if (this.#closed) {
+      return Promise.reject(over());
+    }
     return new Promise((resolve, reject) => {
       const id = this.#nextID++;
       const end = (f: () => void) => () => {
@@ -156,6 +163,9 @@ export class Client {
 
   /** Connects again at once, where it does not already. */
   reconnect(): void {
+    if (this.#closed) {
+      return;
+    }
     this.#happen({ type: this.#state.name === "stopped" ? "start" : "wake" });
   }
 
@@ -165,9 +175,9 @@ export class Client {
       window.removeEventListener("online", this.#wake);
       document.removeEventListener("visibilitychange", this.#wake);
     }
+    this.#closed = true;
     this.#happen({ type: "stop" });
-    const over = new WalwireError("cancelled", "the client was closed");
-    this.#waits.forEach((w) => w.reject(over));
+    this.#waits.forEach((w) => w.reject(over()));
   }
 
   #wake = (): void => {
@@ -240,13 +250,18 @@ export class Client {
     this.#transport = t;
   }
 
-  #ended(code: number, error: WalwireError = new UnavailableError("unavailable", "the connection was lost"), after = 0): void {
+  #ended(code: number, error: WalwireError = this.#lost(), after = 0): void {
     // A refused token may be another one the next time.
     const final = code >= 4500 && (code !== 4501 || typeof this.#options.token === "string");
     if (final) {
-      this.#subs.forEach((s) => s.failed(error));
+      this.#subs.forEach((s) => s.ended(error));
     }
     this.#happen({ type: "closed", error, final, refused: code !== 0, after: Math.max(after, this.#after) });
+  }
+
+  #lost(): WalwireError {
+    const why = this.#state.name === "open" ? "the connection was lost" : `${this.#url} does not answer: is it up, and is this page's origin among its origins?`;
+    return new UnavailableError("unavailable", why);
   }
 
   #greet(): void {
@@ -279,6 +294,10 @@ export class Client {
   }
 
   #add(s: Sub): void {
+    if (this.#closed) {
+      queueMicrotask(() => s.failed(over()));
+      return;
+    }
     this.#subs.set(s.id, s);
     if (this.#state.name === "open") {
       this.#subscribe(s);

@@ -20,6 +20,10 @@ export class WalwireError extends Error {
   ) {
     super(message);
   }
+  /** The message too, which JSON would leave out. */
+  toJSON(): object {
+    return { name: this.name, code: this.code, message: this.message };
+  }
 }
 
 /** The query or the call is wrong, and will be again. */

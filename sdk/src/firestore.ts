@@ -50,6 +50,7 @@ export function onSnapshot<T>(target: Query<T> | DocumentReference<T>, ...rest: 
     }
     if (r.error) {
       over = true;
+      queueMicrotask(() => stop());
       observer.error?.(errorFrom(r.error));
       return;
     }

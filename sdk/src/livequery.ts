@@ -5,10 +5,10 @@ import { Rows, changesBetween, type Change, type Entries } from "./rows.js";
 export type Status = "loading" | "live" | "stale" | "error";
 
 /** A live query as it stands. Another object whenever anything is another. */
-export interface Result<R extends Row = Row> {
+export interface Result<R extends object = Row> {
   /** The rows, in the query's order. One that has not changed is the same object. */
   readonly rows: readonly R[];
-  /** loading: nothing is known yet. stale: these were the rows when the connection was lost. */
+  /** loading: nothing is known yet. stale: these were the rows when the connection was lost. error: there are none. */
   readonly status: Status;
   readonly error?: WalwireError;
   readonly entries: Entries<R>;
@@ -16,7 +16,7 @@ export interface Result<R extends Row = Row> {
   readonly columns: readonly Column[];
 }
 
-export type Listener<R extends Row = Row> = (result: Result<R>, changes: () => Change<R>[]) => void;
+export type Listener<R extends object = Row> = (result: Result<R>, changes: () => Change<R>[]) => void;
 
 /** A subscription as the connection keeps it. */
 export interface Sub {
@@ -31,7 +31,10 @@ export interface Sub {
   at(cursor: string): void;
   /** Tells its listeners, once the commit is applied everywhere. */
   tell(): void;
+  /** It has ended for good. */
   failed(error: WalwireError): void;
+  /** The connection has, unless it is asked to connect again. */
+  ended(error: WalwireError): void;
   lost(): void;
 }
 
@@ -49,7 +52,7 @@ interface Home {
 const nothing: Result<never> = { rows: [], status: "loading", entries: [], columns: [] };
 
 /** A query whose rows are kept up to date while somebody listens. */
-export class LiveQuery<R extends Row = Row> {
+export class LiveQuery<R extends object = Row> {
   readonly query: Query;
   readonly #home: Home;
   #rows = new Rows<R>();
@@ -151,10 +154,18 @@ export class LiveQuery<R extends Row = Row> {
       },
       failed: (error) => {
         this.#sub = undefined;
-        this.#set({ ...this.#result, status: "error", error });
+        this.#set({ ...nothing, status: "error", error });
         this.#tell();
         this.#listeners.clear();
         this.#home.forget();
+      },
+      ended: (error) => {
+        // What was shown may not be allowed any more.
+        token = cursor = "";
+        sub.shown = false;
+        this.#rows = new Rows<R>();
+        this.#set({ ...nothing, status: "error", error });
+        this.#tell();
       },
       lost: () => {
         sub.here = false;

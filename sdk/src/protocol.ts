@@ -55,7 +55,7 @@ export interface EventQuery {
 }
 
 /** A named event. */
-export interface Event<R extends Row = Row> {
+export interface Event<R extends object = Row> {
   readonly event: string;
   readonly id: string;
   readonly position: string;

@@ -11,7 +11,7 @@ import {
 } from "react";
 import { connect, type Client, type Condition, type Connection, type Event, type EventQuery, type Gap, type Options, type Query, type Result, type Row, type WalwireError } from "./index.js";
 
-const Context = createContext<Client | undefined>(undefined);
+const Context = createContext<Client | undefined | null>(null);
 
 export type ProviderProps = { readonly children?: ReactNode } & ({ readonly client: Client } | Options);
 
@@ -43,7 +43,11 @@ export function WalwireProvider(props: ProviderProps): ReactNode {
 
 /** The connection that WalwireProvider gives; undefined until there is one. */
 export function useWalwire(): Client | undefined {
-  return useContext(Context);
+  const client = useContext(Context);
+  if (client === null) {
+    throw new Error("walwire's hooks need a <WalwireProvider> above them");
+  }
+  return client;
 }
 
 const nothing = () => () => {};
@@ -61,22 +65,33 @@ export function useConnection(): Connection {
 }
 
 /** The rows of a query, kept up to date; null asks nothing. A row that did not change stays the same object. */
-export function useLiveQuery<R extends Row = Row>(query: Query | null): Result<R> {
+export function useLiveQuery<R extends object = Row>(query: Query | null): Result<R> {
   const client = useWalwire();
   const text = JSON.stringify(query);
+  const asked = useRef({ text, times: 0 });
+  if (asked.current.text !== text) {
+    asked.current = { text, times: asked.current.times + 1 };
+    if (asked.current.times === 20) {
+      console.warn(`useLiveQuery is asked for something else at each render, as by a new Date(), and shows nothing: keep it in useState or useMemo. ${text}`);
+    }
+  }
   const live = useMemo(() => {
     const q = JSON.parse(text) as Query | null;
     return client && q ? client.liveQuery<R>(q) : undefined;
   }, [client, text]);
-  return useSyncExternalStore<Result<R>>(
+  const result = useSyncExternalStore<Result<R>>(
     useMemo(() => (live ? (f: () => void) => live.subscribe(f) : nothing), [live]),
     () => live?.current ?? empty,
     () => empty,
   );
+  if (result.status !== "loading") {
+    asked.current.times = 0;
+  }
+  return result;
 }
 
 /** useLiveQuery that suspends until the rows are known, and throws what is wrong. */
-export function useSuspenseLiveQuery<R extends Row = Row>(query: Query): Result<R> {
+export function useSuspenseLiveQuery<R extends object = Row>(query: Query): Result<R> {
   const client = useWalwire();
   const result = useLiveQuery<R>(query);
   if (result.error) {
@@ -101,7 +116,7 @@ function loaded(client: Client, query: Query): Promise<void> {
 }
 
 /** Calls listener for each event while the component is there. */
-export function useEvents<R extends Row = Row>(query: EventQuery | null, listener: (event: Event<R> | Gap) => void): { readonly error: WalwireError | undefined } {
+export function useEvents<R extends object = Row>(query: EventQuery | null, listener: (event: Event<R> | Gap) => void): { readonly error: WalwireError | undefined } {
   const client = useWalwire();
   const text = JSON.stringify(query);
   const latest = useRef(listener);
@@ -154,7 +169,7 @@ export interface AppointmentFilters {
 }
 
 /** The appointments that the filters name, by the time they begin. */
-export function useRealtimeAppointments<R extends Row = Row>(filters: AppointmentFilters = {}): Rest & { readonly appointments: readonly R[] } {
+export function useRealtimeAppointments<R extends object = Row>(filters: AppointmentFilters = {}): Rest & { readonly appointments: readonly R[] } {
   const where: Condition[] = [];
   range(where, "starts_at", filters.from, filters.to);
   equals(where, "branch_id", filters.branch);
@@ -177,7 +192,7 @@ export interface ClientFilters {
 }
 
 /** The clients that the filters name, by name. */
-export function useRealtimeClients<R extends Row = Row>(filters: ClientFilters = {}): Rest & { readonly clients: readonly R[] } {
+export function useRealtimeClients<R extends object = Row>(filters: ClientFilters = {}): Rest & { readonly clients: readonly R[] } {
   const where: Condition[] = [];
   equals(where, "status", filters.status);
   if (filters.tag !== undefined) {
@@ -202,7 +217,7 @@ export interface StaffFilters {
 }
 
 /** The staff that the filters name, by name. */
-export function useRealtimeStaff<R extends Row = Row>(filters: StaffFilters = {}): Rest & { readonly staff: readonly R[] } {
+export function useRealtimeStaff<R extends object = Row>(filters: StaffFilters = {}): Rest & { readonly staff: readonly R[] } {
   const where: Condition[] = [];
   equals(where, "branch_id", filters.branch);
   equals(where, "role", filters.role);
@@ -223,7 +238,7 @@ export interface NotificationFilters {
 }
 
 /** The notifications that the token's rules show, the newest first. */
-export function useRealtimeNotifications<R extends Row = Row>(filters: NotificationFilters = {}): Rest & { readonly notifications: readonly R[] } {
+export function useRealtimeNotifications<R extends object = Row>(filters: NotificationFilters = {}): Rest & { readonly notifications: readonly R[] } {
   const where: Condition[] = [];
   equals(where, "kind", filters.kind);
   equals(where, "severity", filters.severity);

@@ -1,17 +1,17 @@
 import type { Column, Row, Update } from "./protocol.js";
 
 /** A row of a list, with what names and places it. Immutable: a changed row is another entry. */
-export interface Entry<R extends Row = Row> {
+export interface Entry<R extends object = Row> {
   readonly key: string;
   readonly row: R;
   /** Its place among others by code units; "" in a query without order. */
   readonly order: string;
 }
 
-export type Entries<R extends Row = Row> = readonly Entry<R>[];
+export type Entries<R extends object = Row> = readonly Entry<R>[];
 
 /** How a list became another, step by step: the indexes are those of the list as it is at that step. */
-export interface Change<R extends Row = Row> {
+export interface Change<R extends object = Row> {
   readonly type: "added" | "modified" | "removed";
   readonly row: R;
   readonly oldIndex: number;
@@ -19,7 +19,7 @@ export interface Change<R extends Row = Row> {
 }
 
 /** The rows of one live query, as the server tells them. */
-export class Rows<R extends Row = Row> {
+export class Rows<R extends object = Row> {
   #entries = new Map<string, Entry<R>>();
   #list: Entries<R> = [];
   #key: readonly string[] = [];
@@ -39,16 +39,16 @@ export class Rows<R extends Row = Row> {
       this.#key = u.snapshot.key ?? this.#key;
       this.columns = u.snapshot.columns ?? this.columns;
       this.#entries = new Map();
-      u.snapshot.rows.forEach((row, i) => this.#put(row as R, u.snapshot?.order?.[i] ?? "", before));
+      u.snapshot.rows.forEach((row, i) => this.#put(row as unknown as R, u.snapshot?.order?.[i] ?? "", before));
     }
     for (const row of u.removed ?? []) {
       changed = this.#entries.delete(this.#keyOf(row)) || changed;
     }
     u.added?.forEach((row, i) => {
-      changed = this.#put(row as R, u.added_order?.[i] ?? "", before) || changed;
+      changed = this.#put(row as unknown as R, u.added_order?.[i] ?? "", before) || changed;
     });
     u.modified?.forEach((row, i) => {
-      changed = this.#put(row as R, u.modified_order?.[i] ?? "", before) || changed;
+      changed = this.#put(row as unknown as R, u.modified_order?.[i] ?? "", before) || changed;
     });
     if (u.snapshot) {
       changed = before.size !== this.#entries.size || [...this.#entries.values()].some((e) => before.get(e.key) !== e);
@@ -61,7 +61,7 @@ export class Rows<R extends Row = Row> {
 
   /** A row that looks as before stays the one it was. */
   #put(row: R, order: string, before: ReadonlyMap<string, Entry<R>>): boolean {
-    const key = this.#keyOf(row);
+    const key = this.#keyOf(row as unknown as Row);
     const was = before.get(key);
     const same = was !== undefined && was.order === order && JSON.stringify(was.row) === JSON.stringify(row);
     this.#entries.set(key, same ? was : { key, row, order });
@@ -74,13 +74,13 @@ export class Rows<R extends Row = Row> {
 }
 
 /** By order, and where there is none by key: the same rows always stand alike. */
-function compare(a: Entry, b: Entry): number {
+function compare(a: Entry<object>, b: Entry<object>): number {
   const [x, y] = a.order === b.order ? [a.key, b.key] : [a.order, b.order];
   return x < y ? -1 : x > y ? 1 : 0;
 }
 
 /** The changes that make one list of another: those removed, then added, then modified, each in the order of the list. */
-export function changesBetween<R extends Row>(before: Entries<R>, after: Entries<R>): Change<R>[] {
+export function changesBetween<R extends object>(before: Entries<R>, after: Entries<R>): Change<R>[] {
   if (before === after) {
     return [];
   }
@@ -116,12 +116,12 @@ export function changesBetween<R extends Row>(before: Entries<R>, after: Entries
 }
 
 /** Where e belongs in a list. */
-function place(list: Entries, e: Entry): number {
+function place(list: Entries<object>, e: Entry<object>): number {
   let low = 0;
   let high = list.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (compare(list[middle] as Entry, e) < 0) {
+    if (compare(list[middle] as Entry<object>, e) < 0) {
       low = middle + 1;
     } else {
       high = middle;

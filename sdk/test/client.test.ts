@@ -192,3 +192,37 @@ test("another company sees nothing of it", async () => {
   const ids = new Set(a.list.map((r) => r["id"]));
   expect(b.list.some((r) => ids.has(r["id"]!))).toBe(false);
 });
+
+test("an access that ends takes the rows with it; asked to connect again, all goes on", async () => {
+  const c = client({ token: server.ready.tokens.receptionist });
+  const w = watch(c, staff);
+  await until("rows", () => w.result?.status === "live");
+  const count = w.list.length;
+  await server.sql("UPDATE staff SET active = false WHERE user_id = 'nord-staff-1'");
+  await until("the end", () => c.connection.status === "disconnected");
+  expect(w.result).toMatchObject({ status: "error", rows: [], error: { code: "permission-denied" } });
+  await server.sql("UPDATE staff SET active = true WHERE user_id = 'nord-staff-1'");
+  c.reconnect();
+  await until("rows again", () => w.result?.status === "live");
+  expect(w.list).toHaveLength(count);
+});
+
+test("what is asked of a client that was closed is refused", async () => {
+  const c = client();
+  c.close();
+  const w = watch(c, staff);
+  const heard: unknown[] = [];
+  c.events({ names: ["*"] }, () => {}, (e) => heard.push(e.code));
+  await until("the refusal", () => w.result?.status === "error" && heard.length > 0);
+  expect([w.result!.error!.code, heard]).toEqual(["cancelled", ["cancelled"]]);
+  await expect(c.wait("0/1")).rejects.toMatchObject({ code: "cancelled" });
+  c.reconnect();
+  expect(c.connection.status).toBe("disconnected");
+});
+
+test("a server that is not there is said to be so", async () => {
+  const c = client({ url: "http://127.0.0.1:9" });
+  await until("an error", () => c.connection.error !== undefined);
+  expect(c.connection.error!.message).toContain("http://127.0.0.1:9 does not answer");
+  expect(JSON.stringify(c.connection)).toContain("does not answer");
+});

@@ -11,7 +11,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const application = {
   "session.ts": "export const session = { accessToken: async () => 'a token' };",
   "Day.tsx": "export function Day() { return null; }",
-  "rows.ts": "export type Appointment = { id: string; starts_at: string; status: string };",
+  "rows.ts": "export interface ReceptionistAppointments { id: string; starts_at: string; status: string }",
 };
 
 test("the examples of the documentation are right", () => {

@@ -1,8 +1,8 @@
 // @vitest-environment jsdom
 import { act, cleanup, configure, render, screen, waitFor } from "@testing-library/react";
-import { Profiler, StrictMode, Suspense, memo, useState } from "react";
+import { Profiler, StrictMode, Suspense, memo, useEffect, useState } from "react";
 import { renderToString } from "react-dom/server";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { connect, type Client, type Row } from "../src/index.js";
 import {
   WalwireProvider,
@@ -178,4 +178,24 @@ test("the service connects, and says why not", async () => {
   await expect(service.connect("x.y.z")).rejects.toMatchObject({ code: "unauthenticated" });
   service.disconnect();
   await until("the end", () => c.connection.status === "disconnected");
+});
+
+test("hooks say that they need a provider, and that a query is another one at each render", async () => {
+  const quiet = vi.spyOn(console, "error").mockImplementation(() => {});
+  expect(() => render(<List />)).toThrow(/need a <WalwireProvider>/);
+  quiet.mockRestore();
+  const warned = vi.spyOn(console, "warn").mockImplementation(() => {});
+  let n = 0;
+  function Restless() {
+    const [, again] = useState(0);
+    const { status } = useLiveQuery({ table: "staff", where: [["name", "!=", String(n++)]] });
+    useEffect(() => {
+      const timer = setInterval(() => again((k) => k + 1), 5);
+      return () => clearInterval(timer);
+    }, []);
+    return <p>{status}</p>;
+  }
+  render(<WalwireProvider client={client}><Restless /></WalwireProvider>);
+  await until("the warning", () => warned.mock.calls.some(([text]) => String(text).includes("something else at each render")));
+  warned.mockRestore();
 });
