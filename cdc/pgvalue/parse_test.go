@@ -98,7 +98,7 @@ func parseCases() []parseCase {
 		{"timestamptz", time.Date(2000000, 1, 1, 0, 0, 0, 0, time.UTC), "", "range"},
 		{"timestamptz", json.Number("1700000000"), "", "got number"},
 		{"timestamp", "2026-03-01T09:00:00", "'2026-03-01 09:00:00'", ""},
-		{"timestamp", "2026-03-01T09:00:00Z", "", "without zone"},
+		{"timestamp", "2026-03-01T09:00:00Z", "'2026-03-01 09:00:00'", ""},
 		{"time", "09:30", "'09:30:00'", ""},
 		{"time", "24:00:01", "", "needs a time"},
 		{"timetz", "09:30:00-05:30", "'09:30:00-05:30'", ""},

@@ -62,6 +62,9 @@ func parseISOTimestamp(b []byte, zoned bool) (text string, ok, inRange bool) {
 		return "", false, false
 	}
 	clock, b, ok := scanClock(b[1:])
+	if ok && !zoned && string(b) == "Z" { // as of a column with a zone: there is none to convert to
+		b = nil
+	}
 	east := 0
 	if ok && zoned {
 		east, b, ok = scanZone(b)

@@ -37,6 +37,7 @@ type sdk struct {
 type sdkClient struct {
 	*client
 	lists map[int][]shownKey // by subscription, in the order shown
+	next  uint64             // position of the line at hand
 }
 
 type shownKey struct {
@@ -223,6 +224,11 @@ func ignoreEOF(err error) error {
 
 // take holds what a client was told against what it was told before, for the checker.
 func (c *sdkClient) take(l *sdkLine, text []byte) error {
+	if l.Position != "" {
+		if err := c.advance(l); err != nil {
+			return err
+		}
+	}
 	c.segment.mu.Lock()
 	defer c.segment.mu.Unlock()
 	switch {
@@ -235,9 +241,8 @@ func (c *sdkClient) take(l *sdkLine, text []byte) error {
 		}
 		sub := &live{id: l.Begin, query: q, here: true}
 		sub.begin(0)
-		sub.track = &track{id: sub.id, query: q, end: -1, live: func() map[string]uint64 { return copyHashes(sub.rows) }}
+		c.follows(sub, c.segment)
 		c.subs = append(c.subs, sub)
-		c.segment.tracks = append(c.segment.tracks, sub.track)
 	case l.End != 0:
 		return c.ended(l)
 	case l.Settled:
@@ -245,14 +250,7 @@ func (c *sdkClient) take(l *sdkLine, text []byte) error {
 		c.once.Do(func() { close(c.settled) })
 	default:
 		c.segment.frames = append(c.segment.frames, received{at: len(c.segment.positions), data: text})
-		position, err := parseLSN(l.Position)
-		if err != nil {
-			return err
-		}
-		if before := c.last.Load(); position < before {
-			return fmt.Errorf("position %s comes after %s", l.Position, formatLSN(before))
-		}
-		c.show(position)
+		c.show(c.next)
 		for i := range l.Subscriptions {
 			if err := c.told(&l.Subscriptions[i]); err != nil {
 				return err
@@ -260,6 +258,41 @@ func (c *sdkClient) take(l *sdkLine, text []byte) error {
 		}
 	}
 	return nil
+}
+
+// advance takes the next position. It may lie before the last only where nothing is shown
+// as it is any more: a server that has been started again begins somewhat earlier, and says so
+// to who asks for something new, or has to wait for all rows.
+func (c *sdkClient) advance(l *sdkLine) (err error) {
+	if c.next, err = parseLSN(l.Position); err != nil || c.next >= c.last.Load() {
+		return err
+	}
+	old, next := c.segment, &segment{client: c.index, user: c.user}
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	for _, sub := range c.subs {
+		loading := sub.loading
+		for _, told := range l.Subscriptions {
+			if told.ID == sub.id {
+				loading = told.Loading
+			}
+		}
+		if sub.rows != nil && !loading {
+			return fmt.Errorf("position %s comes after %s, and subscription %d was shown there", l.Position, formatLSN(c.last.Load()), sub.id)
+		}
+		sub.track.end = len(old.positions)
+		c.follows(sub, next)
+	}
+	old.over = true
+	c.segment = next
+	c.run.open(next)
+	return nil
+}
+
+// follows begins a track of a subscription.
+func (c *sdkClient) follows(sub *live, in *segment) {
+	sub.track = &track{id: sub.id, query: sub.query, end: -1, live: func() map[string]uint64 { return copyHashes(sub.rows) }}
+	in.tracks = append(in.tracks, sub.track)
 }
 
 func (c *sdkClient) show(position uint64) {

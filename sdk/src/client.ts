@@ -1,6 +1,6 @@
 import { DeadlineExceededError, InvalidArgumentError, UnauthenticatedError, UnavailableError, WalwireError, errorOf, type Code } from "./errors.js";
 import { step, type Effect, type Happening, type State, type Way } from "./machine.js";
-import { LiveQuery, type Sub } from "./livequery.js";
+import { LiveQuery, safely, unhurried, type Sub } from "./livequery.js";
 import { join, type DataFrame, type Event, type EventQuery, type Frame, type Gap, type Query, type Row, type Update } from "./protocol.js";
 import { open, type Transport } from "./transport.js";
 
@@ -104,7 +104,7 @@ export class Client {
         start: (sub) => this.#add(sub),
         stop: (id) => this.#remove(id),
         id: () => this.#nextID++,
-        forget: () => this.#queries.delete(name),
+        forget: () => this.#queries.get(name) === q && this.#queries.delete(name),
       });
       this.#queries.set(name, q);
     }
@@ -125,11 +125,16 @@ export class Client {
       tell: () => {
         const told = pending;
         pending = [];
-        told.forEach((e) => this.#subs.get(sub.id) === sub && listener(e as Event<R> | Gap));
+        told.forEach((e) => this.#subs.get(sub.id) === sub && safely(() => listener(e as Event<R> | Gap)));
       },
-      failed: (error) => onError?.(error),
-      ended: (error) => onError?.(error),
-      lost: () => {},
+      failed: (error) => safely(() => onError?.(error)),
+      ended: (error) => {
+        sub.here = false;
+        safely(() => onError?.(error));
+      },
+      lost: () => {
+        sub.here = false;
+      },
     };
     this.#add(sub);
     return () => this.#remove(sub.id);
@@ -137,8 +142,9 @@ export class Client {
 
   /** Resolves when everything up to a position of the WAL has been shown: what the backend gave for a write. */
   wait(lsn: string, timeoutMs = 5000): Promise<void> {
-    if (this.#closed) {
-      return Promise.reject(over());
+    const refused = this.#refused();
+    if (refused) {
+      return Promise.reject(refused);
     }
     return new Promise((resolve, reject) => {
       const id = this.#nextID++;
@@ -177,7 +183,10 @@ export class Client {
     }
     this.#closed = true;
     this.#happen({ type: "stop" });
-    this.#waits.forEach((w) => w.reject(over()));
+    const subs = [...this.#subs.values()];
+    this.#subs.clear();
+    subs.forEach((s) => s.failed(over()));
+    [...this.#waits.values()].forEach((w) => w.reject(over()));
   }
 
   #wake = (): void => {
@@ -193,9 +202,16 @@ export class Client {
     if (before.name === "open" && state.name !== "open") {
       clearTimeout(this.#pulse);
       this.#partial = [];
-      this.#subs.forEach((s) => s.lost());
     }
     effects.forEach((e) => this.#effect(e));
+    const over = state.name === "stopped" && before.name !== "stopped" ? state.error : undefined;
+    const subs = [...this.#subs.values()];
+    if (over) {
+      subs.forEach((s) => s.ended(over));
+      [...this.#waits.values()].forEach((w) => w.reject(over));
+    } else if (before.name === "open" && state.name !== "open" && happening.type !== "stop") {
+      subs.forEach((s) => s.lost());
+    }
     this.#announce();
   }
 
@@ -253,9 +269,6 @@ export class Client {
   #ended(code: number, error: WalwireError = this.#lost(), after = 0): void {
     // A refused token may be another one the next time.
     const final = code >= 4500 && (code !== 4501 || typeof this.#options.token === "string");
-    if (final) {
-      this.#subs.forEach((s) => s.ended(error));
-    }
     this.#happen({ type: "closed", error, final, refused: code !== 0, after: Math.max(after, this.#after) });
   }
 
@@ -290,15 +303,24 @@ export class Client {
   }
 
   #askFor(id: number, w: Wait): void {
-    this.#send({ type: "wait", id, lsn: w.lsn, timeout_ms: 30_000 });
+    this.#send({ type: "wait", id, lsn: w.lsn });
+  }
+
+  /** Why nothing can be asked; undefined where it can, now or soon. */
+  #refused(): WalwireError | undefined {
+    return this.#closed ? over() : this.#state.name === "stopped" ? this.#state.error : undefined;
   }
 
   #add(s: Sub): void {
+    const refused = this.#refused();
     if (this.#closed) {
-      queueMicrotask(() => s.failed(over()));
+      setTimeout(() => s.failed(over()), unhurried);
       return;
     }
     this.#subs.set(s.id, s);
+    if (refused) {
+      setTimeout(() => this.#subs.get(s.id) === s && this.#refused() && s.ended(refused), unhurried);
+    }
     if (this.#state.name === "open") {
       this.#subscribe(s);
     }
@@ -312,6 +334,7 @@ export class Client {
   #remove(id: number): void {
     if (this.#subs.delete(id) && this.#state.name === "open") {
       this.#send({ type: "unsubscribe", id });
+      this.#tell(); // others may have waited for it
     }
   }
 
@@ -357,13 +380,18 @@ export class Client {
 
   #error(f: Extract<Frame, { type: "error" }>): void {
     const error = errorOf(f.code, f.message);
+    const w = f.wait !== undefined ? this.#waits.get(f.wait) : undefined;
     if (f.wait !== undefined) {
-      this.#waits.get(f.wait)?.reject(error);
+      if (w && f.code === "deadline-exceeded") {
+        this.#askFor(f.wait, w); // its own timer ends it
+      } else {
+        w?.reject(error);
+      }
     } else if (f.id !== undefined) {
       this.#failed(f.id, error, f.retry_ms ?? 0);
     } else {
       this.#problem = error;
-      this.#after = f.retry_ms ?? 0;
+      this.#after = Math.max(this.#after, f.retry_ms ?? 0);
     }
   }
 
@@ -377,6 +405,7 @@ export class Client {
       const t = this.#transport;
       s.lost();
       s.shown = false; // the others need not wait for it
+      this.#tell();
       setTimeout(
         () => {
           if (this.#transport === t && this.#state.name === "open" && this.#subs.get(id) === s) {
@@ -423,7 +452,7 @@ export class Client {
     }
     this.#position = this.#reached;
     [...this.#subs.values()].forEach((s) => s.tell());
-    [...this.#synced].forEach((f) => f());
+    [...this.#synced].forEach(safely);
   }
 
   #announce(): void {
@@ -435,7 +464,7 @@ export class Client {
     const { status, way, error } = this.#connection;
     if (next.status !== status || next.way !== way || next.error !== error) {
       this.#connection = next;
-      [...this.#watchers].forEach((w) => w());
+      [...this.#watchers].forEach(safely);
     }
   }
 }

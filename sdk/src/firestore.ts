@@ -56,7 +56,7 @@ export function onSnapshot<T>(target: Query<T> | DocumentReference<T>, ...rest: 
     }
     const metadata = metadataOf(r);
     const fresh = r.entries !== before;
-    if (told === undefined ? metadata.fromCache : !fresh && !(options.includeMetadataChanges && told.fromCache !== metadata.fromCache)) {
+    if (told === undefined ? r.status === "loading" : !fresh && !(options.includeMetadataChanges && told.fromCache !== metadata.fromCache)) {
       return;
     }
     told = metadata;

@@ -18,6 +18,20 @@ export interface Result<R extends object = Row> {
 
 export type Listener<R extends object = Row> = (result: Result<R>, changes: () => Change<R>[]) => void;
 
+/** Calls a listener; what it throws is the page's, and nobody else's. */
+export function safely(listener: () => void): void {
+  try {
+    listener();
+  } catch (e) {
+    setTimeout(() => {
+      throw e;
+    });
+  }
+}
+
+/** When an error that was known already is told: who asks again at once must not do so without end. */
+export const unhurried = 1000;
+
 /** A subscription as the connection keeps it. */
 export interface Sub {
   readonly id: number;
@@ -57,7 +71,7 @@ export class LiveQuery<R extends object = Row> {
   readonly #home: Home;
   #rows = new Rows<R>();
   #result: Result<R> = nothing;
-  #listeners = new Set<(r: Result<R>) => void>();
+  #listeners = new Set<(r: Result<R>, last?: boolean) => void>();
   #sub: Sub | undefined;
   #ending: ReturnType<typeof setTimeout> | undefined;
   #dirty = false;
@@ -76,15 +90,16 @@ export class LiveQuery<R extends object = Row> {
   subscribe(listener: Listener<R>): () => void {
     let before: Entries<R> = [];
     let last: Result<R> | undefined;
-    const hear = (r: Result<R>) => {
-      if (r === last || !this.#listeners.has(hear)) {
+    let left = false;
+    const hear = (r: Result<R>, end = false) => {
+      if (left || r === last || !(end || this.#listeners.has(hear))) {
         return;
       }
       last = r;
       const then = before;
       let changes: Change<R>[] | undefined;
       before = r.entries;
-      listener(r, () => (changes ??= changesBetween(then, r.entries)));
+      safely(() => listener(r, () => (changes ??= changesBetween(then, r.entries))));
     };
     this.#listeners.add(hear);
     clearTimeout(this.#ending);
@@ -92,9 +107,15 @@ export class LiveQuery<R extends object = Row> {
       this.#begin();
     }
     if (this.#result.status !== "loading") {
-      queueMicrotask(() => hear(this.#result));
+      const first = () => hear(this.#result);
+      if (this.#result.error) {
+        setTimeout(first, unhurried);
+      } else {
+        queueMicrotask(first);
+      }
     }
     return () => {
+      left = true;
       if (this.#listeners.delete(hear) && this.#listeners.size === 0) {
         this.#ending = setTimeout(() => this.#end(), linger);
       }
@@ -155,14 +176,16 @@ export class LiveQuery<R extends object = Row> {
       failed: (error) => {
         this.#sub = undefined;
         this.#set({ ...nothing, status: "error", error });
-        this.#tell();
-        this.#listeners.clear();
+        const told = this.#result;
+        const last = [...this.#listeners];
         this.#home.forget();
+        this.#listeners.clear();
+        last.forEach((l) => l(told, true));
       },
       ended: (error) => {
         // What was shown may not be allowed any more.
         token = cursor = "";
-        sub.shown = false;
+        sub.here = sub.shown = false;
         this.#rows = new Rows<R>();
         this.#set({ ...nothing, status: "error", error });
         this.#tell();
@@ -196,6 +219,7 @@ export class LiveQuery<R extends object = Row> {
       this.#home.stop(this.#sub.id);
     }
     this.#sub = undefined;
+    this.#set(nothing);
     this.#home.forget();
   }
 }

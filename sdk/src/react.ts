@@ -9,7 +9,7 @@ import {
   useSyncExternalStore,
   type ReactNode,
 } from "react";
-import { connect, type Client, type Condition, type Connection, type Event, type EventQuery, type Gap, type Options, type Query, type Result, type Row, type WalwireError } from "./index.js";
+import { WalwireError, connect, type Client, type Condition, type Connection, type Event, type EventQuery, type Gap, type Options, type Query, type Result, type Row } from "./index.js";
 
 const Context = createContext<Client | undefined | null>(null);
 
@@ -98,21 +98,53 @@ export function useSuspenseLiveQuery<R extends object = Row>(query: Query): Resu
     throw result.error;
   }
   if (result.status === "loading" && typeof window !== "undefined") {
-    throw client ? loaded(client, query) : new Promise<void>((resolve) => setTimeout(resolve));
+    const waited = client && loaded(client, query);
+    if (waited?.error) {
+      throw waited.error;
+    }
+    throw waited?.promise ?? new Promise<void>((resolve) => setTimeout(resolve));
   }
   return result;
 }
 
-/** Resolves when a query has rows, or has failed; it is kept that long. */
-function loaded(client: Client, query: Query): Promise<void> {
-  return new Promise((resolve) => {
-    const stop = client.liveQuery(query).subscribe((r) => {
-      if (r.status !== "loading") {
-        resolve();
-        setTimeout(() => stop()); // whoever waits subscribes first
-      }
-    });
+interface Waited {
+  readonly promise: Promise<void>;
+  error?: WalwireError | undefined;
+}
+
+/** What is waited for. React forgets everything of a component that suspends before it was shown. */
+const waiting = new WeakMap<Client, Map<string, Waited>>();
+/** How long rows are kept for who has waited for them: the same boundary may wait for others as well. */
+const keep = 30_000;
+/** How long an error is, so that it is thrown once the component is tried again. */
+const keepError = 5_000;
+
+function loaded(client: Client, query: Query): Waited {
+  const all = waiting.get(client) ?? new Map<string, Waited>();
+  waiting.set(client, all);
+  const name = JSON.stringify(query);
+  const there = all.get(name);
+  if (there) {
+    return there;
+  }
+  let resolve = () => {};
+  const waited: Waited = { promise: new Promise((r) => (resolve = r)) };
+  all.set(name, waited);
+  const end = () => {
+    all.delete(name);
+    stop();
+    resolve(); // nobody may be there any more; who is asks again
+  };
+  let timer = setTimeout(end, keep);
+  const stop = client.liveQuery(query).subscribe((r) => {
+    if (r.status !== "loading") {
+      waited.error = r.error;
+      resolve();
+      clearTimeout(timer);
+      timer = setTimeout(end, r.error ? keepError : keep);
+    }
   });
+  return waited;
 }
 
 /** Calls listener for each event while the component is there. */
@@ -278,7 +310,7 @@ export function createRealtimeService(options: Omit<Options, "token">): Realtime
           if (status === "connected") {
             resolve(c);
           } else {
-            reject(error);
+            reject(error ?? new WalwireError("cancelled", "disconnected before it was connected"));
           }
         };
         const stop = c.onConnection(look);

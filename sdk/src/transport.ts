@@ -41,11 +41,13 @@ export function open(way: Way, url: string, token: string, company: string | und
 }
 
 function webSocket(url: string, token: string, company: string | undefined, handlers: Handlers): Transport {
-  if (typeof WebSocket === "undefined") {
+  let socket: WebSocket;
+  try {
+    socket = new WebSocket(`${url.replace(/^http/, "ws")}/v1/stream`, "walwire.v1");
+  } catch { // there is none, or the page may not use it
     setTimeout(() => handlers.closed(0));
     return { send: () => {}, close: () => {} };
   }
-  const socket = new WebSocket(`${url.replace(/^http/, "ws")}/v1/stream`, "walwire.v1");
   socket.onopen = () => socket.send(JSON.stringify({ type: "auth", token, company }));
   socket.onmessage = (e) => handlers.frame(JSON.parse(String(e.data)) as Frame);
   socket.onerror = () => {}; // what follows it is told; some of Node's end the process where nobody listens
@@ -56,8 +58,18 @@ function webSocket(url: string, token: string, company: string | undefined, hand
   };
 }
 
+/** Retry-After in milliseconds: seconds or a date, at most a day. */
+function retryAfter(response: Response): number {
+  const text = response.headers.get("Retry-After") ?? "0";
+  const ms = /^\d+$/.test(text) ? 1000 * Number(text) : Date.parse(text) - Date.now();
+  return Math.min(Math.max(ms || 0, 0), 86_400_000);
+}
+
 /** Close codes for the answers of HTTP that mean the same. */
 const closeCodes: Record<number, number> = { 401: 4501, 403: 4502, 429: 4003 };
+
+/** The most octets of frames in one request; limits.frame_bytes of the server is 64 KiB unless it is set otherwise. */
+const most = 32 * 1024;
 
 /** The two ways without WebSocket: what the server says comes in responses, what the client says goes in requests of its own. */
 function byRequests(way: Way, url: string, token: string, company: string | undefined, handlers: Handlers): Transport {
@@ -78,7 +90,8 @@ function byRequests(way: Way, url: string, token: string, company: string | unde
     if (!response.ok) {
       const told = (await response.json().catch(() => ({}))) as { code?: Code; message?: string };
       const error = errorOf(told.code ?? "unavailable", told.message ?? `HTTP ${response.status}`);
-      end(closeCodes[response.status] ?? 0, error, 1000 * Number(response.headers.get("Retry-After") ?? 0));
+      // Without a code it is not walwire's answer, but that of something before it.
+      end((told.code && closeCodes[response.status]) ?? 0, error, retryAfter(response));
       throw error;
     }
     return response;
@@ -99,7 +112,14 @@ function byRequests(way: Way, url: string, token: string, company: string | unde
       return;
     }
     sending = true;
-    const frames = waiting.splice(0, 50);
+    let n = 0;
+    for (let size = 0; n < waiting.length && n < 50; n++) {
+      size += new TextEncoder().encode(JSON.stringify(waiting[n])).length + 1;
+      if (n > 0 && size > most) {
+        break;
+      }
+    }
+    const frames = waiting.splice(0, n);
     try {
       await call("/v1/send", { key, frames });
       sending = false;
@@ -117,7 +137,7 @@ function byRequests(way: Way, url: string, token: string, company: string | unde
       if (done) {
         return;
       }
-      const parts = (text + value).split("\n\n");
+      const parts = (text + value).replace(/\r\n?/g, "\n").split("\n\n");
       text = parts.pop() as string;
       for (const part of parts) {
         const data = part.split("\n").filter((l) => l.startsWith("data:")).map((l) => l.slice(5).trimStart()).join("\n");

@@ -177,6 +177,23 @@ test("operators, and, or, and what they refuse", async () => {
   expect(() => query(all(), where("title", "not-in", ["a"]), where("kind", "!=", "x"))).toThrow(FirestoreError);
 });
 
+test("a document's collection keeps its parents, and a document is a cursor in any order", async () => {
+  const branch = (await server.sql("SELECT branch_id FROM staff WHERE user_id = 'nord-staff-1'"))["branch_id"] as string;
+  const parent = collection(db, "branches", branch, "staff");
+  const all = await getDocs(parent);
+  const again = await getDocs(all.docs[0]!.ref.parent);
+  expect(again.size).toBe(all.size);
+  expect(refEqual(all.docs[0]!.ref.parent, parent)).toBe(true);
+  const [first, second] = (await getDocs(query(collection(db, "staff"), orderBy("id")))).docs;
+  expect((await getDocs(query(collection(db, "staff"), orderBy("id"), startAfter(first), limit(1)))).docs[0]!.id).toBe(second!.id);
+  expect((await getDocs(query(collection(db, "staff"), startAfter(first), limit(1)))).docs[0]!.id).toBe(second!.id);
+  expect(() => query(collection(db, "staff"), where("active", "==", true), startAt(1), orderBy("name"))).toThrow(/orderBy comes before/);
+  expect((await getDocs(query(collection(db, "staff"), where("status", "!=", "off")))).size).toBeGreaterThan(0);
+  expect((await getDocs(query(collection(db, "clients"), where("tags", "!=", ["x"])))).size).toBeGreaterThan(0);
+  expect(() => doc(collection(getFirestore(client, { keys: { staff: ["company_id", "id"] } }), "staff"), "1")).not.toThrow();
+  await expect(async () => getDoc(doc(getFirestore(client, { keys: { staff: ["company_id", "id"] } }), "staff", "1"))).rejects.toThrow(/2 parts/);
+});
+
 test("fields with an inequality are ordered by; null is lowest", async () => {
   await notes(3, 1, 2);
   await server.sql("UPDATE notifications SET user_id = CASE title WHEN '001' THEN 'b' WHEN '002' THEN 'a' END");

@@ -1,10 +1,9 @@
 import { readFileSync, readdirSync } from "node:fs";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import { WebSocketServer, type WebSocket as Socket } from "ws";
 import { connect, type Client, type Event, type Gap, type Result } from "../src/index.js";
 import { until } from "./server.js";
+import { Speaker, type Spoken } from "./speaker.js";
 
 const folder = join(import.meta.dirname, "..", "..", "stream", "testdata", "frames");
 
@@ -17,75 +16,11 @@ interface Vector {
 }
 
 interface Step {
-  readonly frame: { readonly type: string; readonly id?: number; readonly subscriptions?: readonly { readonly id: number }[] };
+  readonly frame: Spoken;
   readonly rows?: Readonly<Record<string, readonly unknown[]>>;
   readonly sorted?: Readonly<Record<string, readonly unknown[]>>;
   readonly told?: Readonly<Record<string, readonly unknown[]>>;
   readonly ended?: Readonly<Record<string, string>>;
-}
-
-interface Asked {
-  readonly type: string;
-  readonly id: number;
-  readonly query?: { readonly table: string };
-  readonly resume?: { readonly cursor: string };
-}
-
-/** A server that says what it is told to, over real sockets. */
-class Speaker {
-  readonly #listener = new WebSocketServer({ port: 0, host: "127.0.0.1" });
-  socket: Socket | undefined;
-  /** The client's ids by those of the vector, which its tables are named by. */
-  ids = new Map<number, number>();
-  /** Where each asked to go on. */
-  cursors = new Map<number, string | undefined>();
-  waits: number[] = [];
-
-  constructor() {
-    this.#listener.on("connection", (socket) => {
-      this.socket = socket;
-      this.ids.clear();
-      socket.on("message", (data: Buffer) => {
-        const f = JSON.parse(data.toString()) as Asked & { readonly events?: { readonly names: readonly string[] } };
-        if (f.type === "auth") {
-          this.say({ type: "welcome", protocol: "walwire.v1", user: "u", company: "c", roles: [], position: "0/1" });
-        } else if (f.type === "subscribe") {
-          const n = Number((f.query?.table ?? f.events!.names[0]!).replace(/\D/g, ""));
-          this.cursors.set(n, f.resume?.cursor);
-          this.ids.set(n, f.id);
-        } else if (f.type === "wait") {
-          this.waits.push(f.id);
-        }
-      });
-    });
-  }
-
-  async listening(): Promise<void> {
-    await until("the speaker to listen", () => this.#listener.address() !== null);
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#listener.address() as AddressInfo).port}`;
-  }
-
-  say(frame: object): void {
-    this.socket!.send(JSON.stringify(frame));
-  }
-
-  /** Says a frame of a vector, with the client's ids. */
-  speak(frame: Step["frame"]): void {
-    const of = (id: number) => this.ids.get(id) ?? 1_000_000 + id;
-    this.say({
-      ...frame,
-      ...(frame.id !== undefined && { id: of(frame.id) }),
-      ...(frame.subscriptions && { subscriptions: frame.subscriptions.map((u) => ({ ...u, id: of(u.id) })) }),
-    });
-  }
-
-  close(): void {
-    this.#listener.clients.forEach((c) => c.terminate());
-    this.#listener.close();
-  }
 }
 
 let speaker: Speaker;
@@ -133,7 +68,7 @@ for (const file of readdirSync(folder).filter((f) => f.endsWith(".json"))) {
     await until("the subscriptions", () => speaker.ids.size === all);
     if (vector.resumed) {
       for (const id of vector.resumed) {
-        speaker.speak({ type: "data", position: "0/1", cursor: "c", subscriptions: [{ id, snapshot: { token: "t", key: ["id"], columns: [], rows: [] } }] } as unknown as Step["frame"]);
+        speaker.speak({ type: "data", position: "0/1", cursor: "c", subscriptions: [{ id, snapshot: { token: "t", key: ["id"], columns: [], rows: [] } }] } as unknown as Spoken);
       }
       await taken();
       await comeBack(all);
@@ -180,7 +115,7 @@ test("nothing is told until all that was shown is back, and each goes on from wh
     c.liveQuery({ table: `t${id}` }).subscribe((r) => results.set(id, r));
   }
   const say = (position: string, cursor: string, ...subscriptions: readonly { readonly id: number }[]) =>
-    speaker.speak({ type: "data", position, cursor, subscriptions } as Step["frame"]);
+    speaker.speak({ type: "data", position, cursor, subscriptions } as Spoken);
   await until("the subscriptions", () => speaker.ids.size === 2);
   const snapshot = { token: "t", key: ["id"], columns: [], rows: [] };
   say("0/1", "one", { id: 1, snapshot } as { id: number }, { id: 2, snapshot } as { id: number });

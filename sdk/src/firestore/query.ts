@@ -37,7 +37,7 @@ export function documentId(): FieldPath {
 export const fieldOf = (f: string | FieldPath) => (typeof f === "string" ? f : f.field);
 
 type Ordering = readonly [field: string, direction: OrderByDirection];
-type Bound = { readonly inclusive: boolean; readonly values: readonly unknown[] };
+type Bound = { readonly inclusive: boolean; readonly document?: boolean; readonly values: readonly unknown[] };
 
 export interface Spec {
   readonly db: Firestore;
@@ -109,6 +109,12 @@ export function collection(parent: Firestore | DocumentReference | CollectionRef
   if (parts.length % 2 === 0) {
     invalid(`${full} is the path of a document: a collection has an odd number of parts`);
   }
+  return new CollectionReference({ db, table: parts.at(-1) as string, path: full, filters: parentFilters(db, full), orders: [] });
+}
+
+/** What a collection's path filters by. */
+export function parentFilters(db: Firestore, path: string): Filter[] {
+  const parts = path.split("/").filter((p) => p !== "");
   const filters: Filter[] = [];
   for (let i = 0; i + 1 < parts.length; i += 2) {
     const column = parentColumn(db, parts[i] as string);
@@ -116,7 +122,7 @@ export function collection(parent: Firestore | DocumentReference | CollectionRef
       filters.push(where(column, "==", parts[i + 1]));
     }
   }
-  return new CollectionReference({ db, table: parts.at(-1) as string, path: full, filters, orders: [] });
+  return filters;
 }
 
 export function doc<T = DocumentData>(parent: CollectionReference<T>, id: string): DocumentReference<T>;
@@ -164,7 +170,12 @@ type Constraint = Filter | ((s: Spec) => Spec);
 export type QueryConstraint = Constraint;
 
 export function orderBy(field: string | FieldPath, direction: OrderByDirection = "asc"): Constraint {
-  return (s) => ({ ...s, orders: [...s.orders, [fieldOf(field), direction]] });
+  return (s) => {
+    if (s.start || s.end) {
+      invalid("orderBy comes before startAt, startAfter, endAt and endBefore");
+    }
+    return { ...s, orders: [...s.orders, [fieldOf(field), direction]] };
+  };
 }
 const count = (name: string, n: number, last: boolean): Constraint => {
   if (!Number.isInteger(n) || n <= 0) {
@@ -186,8 +197,9 @@ const bound = (side: "start" | "end", inclusive: boolean) =>
   (s) => {
     const [first] = values;
     if (isSnapshot(first)) {
-      const fields = [...ordersOf(s).map(([f]) => f), keyMark].filter((f, i, all) => all.indexOf(f) === i);
-      return { ...s, [side]: { inclusive, values: fields.flatMap((f) => (f === keyMark ? keyValues(s, first.id) : [first.raw?.[f] ?? null])) } };
+      const keys = keyColumns(s);
+      const columns = [...ordersOf(s).flatMap(([f]) => (f === keyMark ? keys : [f])), ...keys];
+      return { ...s, [side]: { inclusive, document: true, values: [...new Set(columns)].map((c) => (keys.includes(c) ? keyValues(s, first.id)[keys.indexOf(c)] : (first.raw?.[c] ?? null))) } };
     }
     return { ...s, [side]: { inclusive, values } };
   };
@@ -201,7 +213,7 @@ export function query<T>(q: Query<T>, ...constraints: Constraint[]): Query<T> {
   if (spec.last && spec.orders.length === 0) {
     invalid("limitToLast needs an orderBy");
   }
-  if ((spec.start || spec.end) && spec.orders.length === 0 && q.type !== "query" && !constraints.some((c) => c instanceof Filter)) {
+  if ([spec.start, spec.end].some((b) => b && !b.document) && spec.orders.length === 0 && q.type !== "query" && !constraints.some((c) => c instanceof Filter)) {
     invalid("startAt, startAfter, endAt and endBefore need an orderBy before them");
   }
   checkNotIn(spec.filters);
@@ -230,20 +242,29 @@ const keyColumns = (s: Spec) => s.db.options.keys?.[s.table] ?? ["id"];
 
 /** The values of a key from a document's id, and back. */
 function keyValues(s: Spec, id: string): string[] {
-  return keyColumns(s).length === 1 ? [id] : id.split(",").map(decodeURIComponent);
+  const columns = keyColumns(s);
+  const values = columns.length === 1 ? [id] : id.split(",").map(decodeURIComponent);
+  return values.length === columns.length ? values : invalid(`the id ${id} of ${s.table} has to have ${columns.length} parts, for ${columns.join(", ")}`);
 }
 export function idOf(s: Spec, row: Row): string {
   const values = keyColumns(s).map((c) => String(row[c]));
   return values.length === 1 ? (values[0] as string) : values.map(encodeURIComponent).join(",");
 }
 
-const uneven = ["<", "<=", ">", ">=", "!=", "not-in"];
+const uneven = ["<", "<=", ">", ">="];
+const others = ["!=", "not-in"];
+
+/** Fields that a query is ordered by because of a condition. != and not-in of text are none: enums, arrays and json have no order. */
+function ordersBy(f: Filter): boolean {
+  const ordered = (v: unknown) => typeof v === "number" || v instanceof Date || v instanceof Timestamp;
+  return uneven.includes(f.op) || (others.includes(f.op) && [f.value].flat().every(ordered));
+}
 
 /** The order that a query has: fields with an inequality follow those that are given. */
 function ordersOf(s: Spec): Ordering[] {
   const orders = [...s.orders];
   const direction = orders.at(-1)?.[1] ?? "asc";
-  const more = flat(s.filters).filter((f) => uneven.includes(f.op) && f.value !== null).map((f) => f.field);
+  const more = flat(s.filters).filter(ordersBy).map((f) => f.field);
   for (const field of [...new Set(more)].sort()) {
     if (!orders.some(([f]) => f === field)) {
       orders.push([field, direction]);
@@ -291,7 +312,7 @@ function condition(s: Spec, f: Filter): Condition {
 /** The query as the server takes it. */
 export function wire(s: Spec): WireQuery {
   const orders: Order[] = ordersOf(s).flatMap(([f, d]): Order[] => (f === keyMark ? keyColumns(s).map((c) => [c, d] as const) : [[f, d] as const]));
-  const values = (b: Bound) => b.values.map(out);
+  const values = (b: Bound) => (b.document ? b.values.map(out) : b.values.flatMap((v, i) => (ordersOf(s)[i]?.[0] === keyMark ? keyValues(s, v instanceof DocumentReference ? v.id : String(v)) : [out(v)])));
   return {
     table: s.table,
     ...(s.filters.length > 0 && { where: s.filters.map((f) => condition(s, f)) }),

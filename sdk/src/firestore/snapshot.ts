@@ -1,5 +1,5 @@
 import { changesBetween, type Entry, type Json, type Result, type Row } from "../index.js";
-import { CollectionReference, DocumentReference, fieldOf, idOf, keyMark, type FieldPath, type FirestoreDataConverter, type Query } from "./query.js";
+import { CollectionReference, DocumentReference, fieldOf, idOf, keyMark, parentFilters, type FieldPath, type FirestoreDataConverter, type Query } from "./query.js";
 import { Timestamp, type DocumentData } from "./values.js";
 
 export interface SnapshotMetadata {
@@ -114,7 +114,7 @@ export class QuerySnapshot<T = DocumentData> {
   }
   #doc(row: Row): QueryDocumentSnapshot<T> {
     const { spec, converter } = this.query;
-    const parent = new CollectionReference<T>({ db: spec.db, table: spec.table, path: spec.path, filters: [], orders: [] }, converter);
+    const parent = new CollectionReference<T>({ db: spec.db, table: spec.table, path: spec.path, filters: parentFilters(spec.db, spec.path), orders: [] }, converter);
     return new QueryDocumentSnapshot(new DocumentReference(parent, idOf(spec, row)), row, this.metadata, this.#result, converter);
   }
 }
