@@ -82,6 +82,7 @@ type Hub struct {
 	marks       map[cdc.TableName]string // what a table's rows must not outlive: cursors end with it
 	admitted    map[cdc.TableName]string // the place in the publication as of which a table is complete
 	look        chan struct{}            // capacity 1: the catalogue is to be looked at
+	see         chan struct{}            // capacity 1: the log is to be kept within its bounds
 	confirmed   atomic.Pointer[time.Time]
 	unconfirmed []unconfirmed
 	back        bool // the log is looked through: nothing is read for it
@@ -97,6 +98,7 @@ type Hub struct {
 	epoch    atomic.Pointer[string] // names the history that positions belong to
 	after    uint64                 // snapshots must have left transaction ids up to here behind
 	marked   cdc.LSN                // where idle clients were last told their cursor
+	tidied   cdc.LSN                // where the log was last kept within its bounds
 	markedAt time.Time
 
 	position   cdc.LSN            // every commit below has been routed
@@ -163,6 +165,7 @@ func NewHub(o Options) (*Hub, error) {
 		markedAt:  time.Now(),
 		calls:     make(chan func()),
 		look:      make(chan struct{}, 1),
+		see:       make(chan struct{}, 1),
 		running:   make(chan struct{}),
 		done:      make(chan struct{}),
 		bindings:  make(map[*cdc.Relation]*binding),

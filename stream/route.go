@@ -29,6 +29,12 @@ func (h *Hub) batch(b cdc.Batch) {
 		h.deliver(c)
 	}
 	h.release()
+	if int64(h.position-h.tidied) >= h.Retention.WAL/marks { // by the clock alone a quick writer would be far ahead
+		select {
+		case h.see <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // begin is called with the first of the stream.

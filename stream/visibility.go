@@ -10,7 +10,7 @@ import (
 // known to see, which of them are visible by now. Until one is, it must be
 // neither dropped nor acknowledged: a hand-off may still need it.
 func (h *Hub) watchVisibility() {
-	h.every(h.VisibilityInterval, nil, func() {
+	h.every(h.VisibilityInterval, h.see, func() {
 		if h.pending.Load() == 0 {
 			h.post(h.tidy)
 			return
@@ -73,6 +73,7 @@ func (h *Hub) tidy() {
 			c.inbox.push(message{do: func() { c.trim(floor, at) }}, 0)
 		}
 	}
+	h.tidied = h.position
 	h.acknowledge()
 	if h.ring.stale(&h.Retention, h.position) {
 		h.beat()
