@@ -153,7 +153,9 @@ class Actor {
     const q = this.#order.queries[index] as Query;
     const shown: Row[] = [];
     const failed = (error: Pick<WalwireError, "code" | "message">) => {
+      const stop = this.#open.get(id);
       this.#forget(id);
+      stop?.(); // else it would go on with the connection
       say({ client: this.#order.client, end: id, code: error.code, message: error.message });
     };
     const take = (steps: readonly Step[], rows: readonly Row[], loading: boolean) => {
