@@ -61,6 +61,23 @@ func (f *frames) write(updates []update) error {
 	return f.err
 }
 
+// apart writes all commits but the last of each update in frames of their own, as one would
+// without merge, and gives the rest.
+func (f *frames) apart(updates []update) []update {
+	end, cursor := f.position, f.cursor
+	for i := range updates {
+		u := &updates[i]
+		for len(u.entries) > 1 {
+			first := update{id: u.id, entries: u.entries[:1]}
+			f.position, f.cursor = u.entries[0].position, ""
+			_ = f.write([]update{first}) // f.err tells
+			u.entries = u.entries[1:]
+		}
+	}
+	f.position, f.cursor = end, cursor
+	return updates
+}
+
 func (f *frames) open() {
 	f.buf = append(f.buf[:0], `{"type":"data","position":"`...)
 	f.buf = append(f.buf, f.position.String()...)

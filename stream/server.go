@@ -58,6 +58,8 @@ type ServerOptions struct {
 	FrameBytes     int64         // of a client's frame; 64 KiB
 	DataFrameBytes int           // about where data frames are cut; 256 KiB
 	Subscriptions  int           // of one connection; 100
+	// Unmerged sends every commit of a live query in a frame of its own, for comparison.
+	Unmerged bool
 	Filter         predicate.Limits
 	// Ready says why the server can't serve now, nil when it can.
 	Ready func() error

@@ -182,6 +182,9 @@ func (s *session) sendData(cut *cut) bool {
 		}
 		return nil
 	}
+	if s.server.options.Unmerged {
+		cut.updates = f.apart(cut.updates)
+	}
 	if err := f.write(cut.updates); err != nil && sent { // the company has ended: not all has been told
 		s.close(CloseStopping, "the server stops: connect again")
 		sent = false

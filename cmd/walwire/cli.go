@@ -45,6 +45,7 @@ type cli struct {
 	Version versionCmd `cmd:"" help:"Print the version."`
 
 	BenchServer benchServerCmd `cmd:"" hidden:"" help:"The server process of bench."`
+	BenchRaw    benchRawCmd    `cmd:"" hidden:"" help:"The raw TCP server of bench."`
 }
 
 const description = `walwire reads PostgreSQL's write-ahead log and keeps authorised frontends' live queries up to date over WebSocket.

@@ -325,6 +325,7 @@ func (a *App) newServer(hub *stream.Hub, consumer *cdc.Consumer) *stream.Server 
 		WaitTimeout:     l.WaitTimeout,
 		FrameBytes:      int64(l.FrameBytes),
 		DataFrameBytes:  a.tuning.DataFrameBytes,
+		Unmerged:        a.tuning.Unmerged,
 		WriteTimeout:    a.tuning.WriteTimeout,
 		PingInterval:    a.tuning.PingInterval,
 		ResumePatience:  a.tuning.ResumePatience,

@@ -9,6 +9,7 @@ type Tuning struct {
 	InboxBytes          int
 	MaxTransactionBytes int // see cdc.ConsumerOptions
 	DataFrameBytes      int // see stream.ServerOptions
+	Unmerged            bool
 	WriteTimeout        time.Duration
 	CatalogInterval     time.Duration // see stream.Options
 	PingInterval        time.Duration

@@ -1,157 +1,208 @@
 package bench
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/walwire/walwire/auth"
+	"github.com/walwire/walwire/stream"
 )
 
 const (
-	// dialing is how many subscribers connect at the same time.
-	dialing  = 32
+	// dialing is how many clients connect at the same time.
+	dialing  = 64
 	tokenTTL = time.Hour
 	// settleTime bounds the wait for the answer that all has been delivered; it
 	// is as long as the reference configuration lets a client wait.
 	settleTime = 30 * time.Second
 )
 
-// audience are the connected subscribers, one for each live query. One
-// goroutine reads each connection; close ends and joins them.
+// audience are walwire's clients. A client is ready when its live queries show
+// their rows.
 type audience struct {
-	tally       *tally
-	subscribers []*subscriber
-	group       *errgroup.Group
-	ctx         context.Context // of the group: ends when a connection breaks
-	cancel      context.CancelFunc
+	company func(client int) string
+	// queries are a client's live queries, as JSON; their ids count from 1.
+	queries func(client int) []string
+	// change is told of every data frame after a client is ready.
+	change func(c *client, frame []byte)
+	// comeback, unless it is nil, is for clients that come back: they go on from where they were.
+	comeback *comeback
+
+	key    *auth.Key
+	rows   int // of the snapshots
+	waited int // answers to wait
 }
 
-// gather connects the audience: when it returns, every live query shows its rows.
-func gather(ctx context.Context, d dataset, p *process) (*audience, error) {
-	key, err := auth.NewSecretKey(tokenKey, []byte(p.secret))
-	if err != nil {
+// gather connects n clients to a server: when it returns, every live query shows its rows.
+func (a *audience) gather(ctx context.Context, n int, p *process) (s *swarm, err error) {
+	if a.key, err = auth.NewSecretKey(tokenKey, []byte(p.secret)); err != nil {
 		return nil, fmt.Errorf("make the tokens' key: %w", err)
 	}
-	a := &audience{tally: newTally(d.rows), subscribers: make([]*subscriber, d.queries)}
-	buffers := newBufferPool()
-	for q := range a.subscribers {
-		a.subscribers[q] = &subscriber{tally: a.tally, checker: newChecker(d, q), waited: make(chan struct{}), buffers: buffers}
+	if s, err = newSwarm(n, a); err != nil {
+		return nil, err
 	}
-	ctx, a.cancel = context.WithCancel(ctx)
-	a.group, a.ctx = errgroup.WithContext(ctx)
-	if err := a.dial(ctx, p, key); err != nil {
-		return nil, errors.Join(err, a.close())
+	if err := s.connect(ctx, p.address(), dialing); err != nil {
+		s.close()
+		return nil, err
 	}
-	for _, s := range a.subscribers {
-		a.group.Go(func() error { return s.follow(a.ctx) })
-	}
-	context.AfterFunc(a.ctx, a.hangUp)
-	return a, nil
+	return s, nil
 }
 
-// dial connects all subscribers, some at a time.
-func (a *audience) dial(ctx context.Context, p *process, key *auth.Key) error {
-	url := "ws" + strings.TrimPrefix(p.url, "http") + "/v1/stream"
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(dialing)
-	for q, s := range a.subscribers {
-		group.Go(func() error {
-			token, err := auth.Sign(key, auth.Claims{"iss": tokenIssuer, "aud": tokenAudience,
-				"sub": fmt.Sprintf("subscriber-%d", q), "company_id": companyOf(q), "roles": []string{"owner"}}, tokenTTL)
-			if err != nil {
-				return fmt.Errorf("sign a token: %w", err)
-			}
-			if err := s.dial(ctx, url, token); err != nil {
-				return fmt.Errorf("subscriber %d: %w", q, err)
-			}
-			return nil
-		})
-	}
-	return group.Wait()
+// request implements protocol.
+func (a *audience) request(*client) []byte {
+	return upgradeRequest("/v1/stream", stream.Subprotocol)
 }
 
-// await returns when every change has come; complete is false when none came for
-// so long that the rest is lost.
-func (a *audience) await(ctx context.Context, stall time.Duration) (complete bool, err error) {
-	tick := time.NewTicker(stall)
-	defer tick.Stop()
-	for last := int64(-1); ; {
-		select {
-		case <-a.tally.done:
-			return true, nil
-		case <-ctx.Done():
-			return false, ctx.Err()
-		case <-a.ctx.Done():
-			return false, errors.Join(ctx.Err(), a.close())
-		case <-tick.C:
-			now := a.tally.received.Load()
-			if now == last {
-				return false, nil
-			}
-			last = now
-		}
+func upgradeRequest(path, subprotocol string) []byte {
+	request := "GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+	if subprotocol != "" {
+		request += "Sec-WebSocket-Protocol: " + subprotocol + "\r\n"
 	}
+	return []byte(request + "\r\n")
 }
 
-// settle returns when everything up to the position lsn has been delivered to
-// everybody, so that what would come twice has come.
-func (a *audience) settle(ctx context.Context, lsn string) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
-	for _, s := range a.subscribers {
-		if err := s.send(ctx, `{"type":"wait","id":1,"lsn":%q,"timeout_ms":%d}`, lsn, settleTime.Milliseconds()); err != nil {
-			return err
-		}
+// opened implements protocol.
+func (a *audience) opened(c *client) []byte {
+	token, err := auth.Sign(a.key, auth.Claims{"iss": tokenIssuer, "aud": tokenAudience,
+		"sub": fmt.Sprintf("client-%d", c.number), "company_id": a.company(c.number), "roles": []string{"owner"}}, tokenTTL)
+	if err != nil {
+		panic(err) // the key is ours
 	}
-	for q, s := range a.subscribers {
-		select {
-		case <-s.waited:
-		case <-ctx.Done():
-			return fmt.Errorf("subscriber %d waits for the end of the WAL: %w", q, ctx.Err())
-		case <-a.ctx.Done():
-			return errors.Join(ctx.Err(), a.close())
+	out := appendMasked(nil, opText, fmt.Appendf(nil, `{"type":"auth","token":%q}`, token))
+	for i, query := range a.queries(c.number) {
+		out = appendMasked(out, opText, subscribeFrame(i+1, query, a.resumeOf(c)))
+	}
+	return out
+}
+
+func subscribeFrame(id int, query, resume string) []byte {
+	return fmt.Appendf(nil, `{"type":"subscribe","id":%d,"query":%s%s}`, id, query, resume)
+}
+
+// resumeOf is for clients with one live query.
+func (a *audience) resumeOf(c *client) string {
+	if a.comeback == nil || c.cursor == "" {
+		return ""
+	}
+	return fmt.Sprintf(`,"resume":{"cursor":%q,"token":%q}`, c.cursor, c.token)
+}
+
+// text implements protocol.
+func (a *audience) text(s *swarm, c *client, frame []byte) error {
+	switch kindOf(frame) {
+	case "welcome":
+		if len(a.queries(c.number)) == 0 {
+			s.isReady(c)
 		}
+	case "data":
+		if !c.ready {
+			return a.show(s, c, frame)
+		}
+		c.frames++
+		c.bytes += int64(len(frame))
+		a.change(c, frame)
+		if a.comeback != nil {
+			c.keep(frame)
+		}
+	case "waited":
+		a.waited++
+		if a.comeback != nil {
+			a.comeback.answered()
+		}
+	default:
+		return fmt.Errorf("want data, got %.200s", frame)
 	}
 	return nil
 }
 
-// close disconnects everybody and says what had gone wrong with a connection.
-func (a *audience) close() error {
-	a.cancel()
-	a.hangUp()
-	return a.group.Wait()
-}
-
-// hangUp closes all connections. Safe to call again.
-func (a *audience) hangUp() {
-	for _, s := range a.subscribers {
-		if s.conn != nil {
-			_ = s.conn.CloseNow()
+// show takes the frames that bring a client's first rows.
+func (a *audience) show(s *swarm, c *client, frame []byte) error {
+	c.shown += bytes.Count(frame, []byte(snapshotNext))
+	a.rows += rowsOf(frame)
+	if b := a.comeback; b != nil {
+		if c.cursor != "" { // it has been here before
+			c.shown += b.back(frame)
+			a.change(c, frame)
 		}
+		c.keep(frame)
+	}
+	if c.shown < len(a.queries(c.number)) || bytes.HasSuffix(frame, []byte(continued)) {
+		return nil
+	}
+	s.isReady(c)
+	if b := a.comeback; b != nil && b.lsn != "" {
+		return s.say(c, waitRequest(b.lsn))
+	}
+	return nil
+}
+
+// keep notes what a client comes back with.
+func (c *client) keep(frame []byte) {
+	if cursor := textMember(frame, `"cursor":"`); cursor != "" {
+		c.cursor = cursor
+	}
+	if token := textMember(frame, `"token":"`); token != "" {
+		c.token = token
 	}
 }
 
-// delivery sums up what came.
-type delivery struct {
-	received, doubled, faults, frames int
-	bytes                             int64
+// textMember gives the last text that follows name in a frame.
+func textMember(frame []byte, name string) string {
+	at := bytes.LastIndex(frame, []byte(name))
+	if at < 0 {
+		return ""
+	}
+	text, _, _ := bytes.Cut(frame[at+len(name):], []byte(`"`))
+	return string(text)
 }
 
-// delivery may be called after close only.
-func (a *audience) delivery() delivery {
-	var sum delivery
-	for _, s := range a.subscribers {
-		c := s.checker
-		sum.received += c.received
-		sum.doubled += c.doubled
-		sum.faults += c.faults
-		sum.frames += c.frames
-		sum.bytes += c.bytes
+// settle returns when everything up to the position lsn has been delivered to
+// everybody, so that what would come twice has come.
+func (a *audience) settle(ctx context.Context, s *swarm, lsn string) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	var failed error
+	if err := s.do(func() {
+		a.waited = 0
+		for _, c := range s.clients {
+			if failed = s.say(c, waitRequest(lsn)); failed != nil {
+				return
+			}
+		}
+	}); err != nil {
+		return err
 	}
-	return sum
+	if failed != nil {
+		return failed
+	}
+	if err := s.await(ctx, func() bool { return a.waited == len(s.clients) }); err != nil {
+		return fmt.Errorf("the clients wait for the end of the WAL: %w", err)
+	}
+	return nil
+}
+
+func waitRequest(lsn string) []byte {
+	return fmt.Appendf(nil, `{"type":"wait","id":1,"lsn":%q,"timeout_ms":%d}`, lsn, settleTime.Milliseconds())
+}
+
+// kindOf is a frame's type, which is its first member.
+func kindOf(frame []byte) string {
+	rest, ok := bytes.CutPrefix(frame, []byte(`{"type":"`))
+	if !ok {
+		return ""
+	}
+	kind, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(kind)
+}
+
+// address is where a server listens, as host:port.
+func (p *process) address() string { return strings.TrimPrefix(p.url, "http://") }
+
+// staffQuery is the live query of a member of staff's appointments.
+func staffQuery(query int) string {
+	return fmt.Sprintf(`{"table":"appointments","where":[["staff_id","==",%q]]}`, staffOf(query))
 }

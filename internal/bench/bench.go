@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"slices"
 )
 
@@ -13,28 +14,27 @@ import (
 type Options struct {
 	// Only are the numbers of the rows to measure; empty means all.
 	Only []int
-	// Rows is how many row changes row 1 makes, a multiple of Queries. Zero
-	// means 1,000,000.
-	Rows int
-	// Queries is how many live queries are attached, a multiple of 100. Zero
-	// means 1,000.
-	Queries int
+	// Scale is by how much less is done than for the real figures: 1, the most, and what
+	// zero means, down to 0.01, for a short run.
+	Scale float64
 	// ProfileDir receives CPU and allocation profiles of the server process
 	// over the measured part. Empty: none are taken.
 	ProfileDir string
 	// Server is the command line that starts a server process, without
 	// --config FILE: a program that ends up in Serve.
 	Server []string
+	// Raw is the command line of a program that ends up in ServeRaw.
+	Raw []string
+	// Peers is the directory of what walwire is compared with: bench/ of a clone.
+	Peers string
 	// Out gets one line for each row of the table.
 	Out io.Writer
 	// Log hears the progress.
 	Log *slog.Logger
 }
 
-const (
-	defaultRows    = 1_000_000
-	defaultQueries = 1_000
-)
+// scaled is n or, for a short run, less.
+func (o *Options) scaled(n int) int { return max(1, int(math.Ceil(float64(n)*o.Scale))) }
 
 // row is one line of the table.
 type row struct {
@@ -49,6 +49,15 @@ type row struct {
 func table() []row {
 	return []row{
 		{1, "ingest", measureIngest},
+		{2, "fan-out", measureFanout},
+		{3, "bursts", measureBurst},
+		{4, "latency", measureLatency},
+		{5, "matching", measureMatching},
+		{6, "memory", measureMemory},
+		{7, "opening", measureOpening},
+		{8, "return", measureComeback},
+		{9, "huge-transaction", measureHuge},
+		{10, "snapshot", measureSnapshot},
 	}
 }
 
@@ -77,21 +86,15 @@ func Run(ctx context.Context, o Options) error {
 
 // complete fills in the defaults and checks the rest.
 func (o *Options) complete() error {
-	if o.Rows == 0 {
-		o.Rows = defaultRows
+	if o.Scale == 0 {
+		o.Scale = 1
 	}
-	if o.Queries == 0 {
-		o.Queries = defaultQueries
-	}
-	if o.Queries < 0 || o.Queries%queriesPerCompany != 0 {
-		return fmt.Errorf("%d live queries: give a multiple of %d", o.Queries, queriesPerCompany)
-	}
-	if o.Rows < 0 || o.Rows%o.Queries != 0 {
-		return fmt.Errorf("%d rows: give a multiple of the %d live queries", o.Rows, o.Queries)
+	if o.Scale < 0.01 || o.Scale > 1 {
+		return fmt.Errorf("a scale of %g: give one from 0.01 to 1", o.Scale)
 	}
 	for _, n := range o.Only {
 		if !slices.ContainsFunc(table(), func(r row) bool { return r.number == n }) {
-			return fmt.Errorf("there is no row %d to measure yet", n)
+			return fmt.Errorf("there is no row %d to measure", n)
 		}
 	}
 	return nil

@@ -14,8 +14,6 @@ type checker struct {
 	received int // rows, each counted once
 	doubled  int // rows that came again
 	faults   int // frames or rows that must not be: see change
-	frames   int
-	bytes    int64 // of the frames, in octets
 }
 
 func newChecker(d dataset, query int) *checker {
@@ -28,7 +26,7 @@ const (
 	rowStart     = `{"id":"` // a row begins with its key, which is text; a subscription's id is a number
 	dataStart    = `{"type":"data",`
 	entryStart   = `[{"id":1,` // the frame's only subscription
-	snapshotNext = `"snapshot":{`
+	snapshotNext = `"snapshot":{"token":` // the beginning of one: what continues it has none
 	modifiedNext = `"modified":[`
 	nextMember   = `],"`
 	continued    = `,"more":true}`
@@ -37,6 +35,22 @@ const (
 
 // rowsOf gives the number of rows in a frame.
 func rowsOf(frame []byte) int { return bytes.Count(frame, []byte(rowStart)) }
+
+// eachRow calls f for each row in a frame, from its key on.
+func eachRow(frame []byte, f func(row []byte)) {
+	for {
+		at := bytes.Index(frame, []byte(rowStart))
+		if at < 0 {
+			return
+		}
+		frame = frame[at+len(rowStart):]
+		end := bytes.Index(frame, []byte(rowStart))
+		if end < 0 {
+			end = len(frame)
+		}
+		f(frame[:end])
+	}
+}
 
 // opensWith says whether a data frame's entry begins with that member.
 func opensWith(frame []byte, member string) bool {
@@ -48,21 +62,15 @@ func opensWith(frame []byte, member string) bool {
 // A fault is: a row that this subscriber must not get, a row without the new
 // value, and anything but modified rows.
 func (c *checker) change(frame []byte) (fresh int) {
-	c.frames++
-	c.bytes += int64(len(frame))
 	whole := bytes.TrimSuffix(frame, []byte(continued))
 	if i := bytes.LastIndex(whole, []byte(cursorNext)); i >= 0 {
 		whole = whole[:i]
 	}
 	rows := 0
-	for rest := whole; ; rows++ {
-		at := bytes.Index(rest, []byte(rowStart))
-		if at < 0 {
-			break
-		}
-		rest = rest[at+len(rowStart):]
-		fresh += c.row(rest[:min(len(rest), idLength)])
-	}
+	eachRow(whole, func(row []byte) {
+		rows++
+		fresh += c.row(row[:min(len(row), idLength)])
+	})
 	c.received += fresh
 	if !opensWith(whole, modifiedNext) || bytes.Contains(whole, []byte(nextMember)) || bytes.Count(whole, []byte(changedNotes)) != rows {
 		c.faults++

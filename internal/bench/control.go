@@ -7,8 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 
+	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/walwire/walwire/internal/app"
@@ -18,6 +21,7 @@ import (
 const (
 	orderReady    = "ready"    // answer once the server serves
 	orderUsage    = "usage"    // say what the process has used
+	orderRest     = "rest"     // give back what memory is not needed, and say the same
 	orderProfile  = "profile"  // begin a CPU profile
 	orderProfiled = "profiled" // end it
 )
@@ -27,6 +31,12 @@ type answer struct {
 	Error string `json:"error,omitempty"`
 	URL   string `json:"url,omitempty"`
 	Usage usage  `json:"usage"`
+	// Memory is what the runtime says, of orderRest.
+	Memory struct {
+		HeapAlloc, HeapInuse, StackInuse uint64
+		Goroutines                       int
+	} `json:"memory"`
+	Snapshots int `json:"snapshots"` // SELECTs run for hand-offs
 	// CPU and Allocs are profiles: of the CPU since orderProfile, and of all
 	// allocations since the process began.
 	CPU    []byte `json:"cpu,omitempty"`
@@ -102,8 +112,16 @@ func (c *control) answer(ctx context.Context, order string) (a answer, err error
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
-	case orderUsage:
-		a.Usage, err = ownUsage()
+	case orderUsage, orderRest:
+		if order == orderRest {
+			debug.FreeOSMemory()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			a.Memory.HeapAlloc, a.Memory.HeapInuse, a.Memory.StackInuse, a.Memory.Goroutines = m.HeapAlloc, m.HeapInuse, m.StackInuse, runtime.NumGoroutine()
+		}
+		if a.Usage, err = ownUsage(); err == nil {
+			a.Snapshots, err = c.snapshots()
+		}
 	case orderProfile:
 		c.cpu.Reset()
 		if a.Allocs, err = allocations(); err == nil {
@@ -117,6 +135,15 @@ func (c *control) answer(ctx context.Context, order string) (a answer, err error
 		err = fmt.Errorf("unknown order %q", order)
 	}
 	return a, err
+}
+
+// snapshots is how many SELECTs the server has run for hand-offs.
+func (c *control) snapshots() (int, error) {
+	var m dto.Metric
+	if err := c.server.Hub().Metrics.Snapshots.Write(&m); err != nil {
+		return 0, fmt.Errorf("read a metric: %w", err)
+	}
+	return int(m.GetCounter().GetValue()), nil
 }
 
 func allocations() ([]byte, error) {

@@ -8,13 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-const (
-	// queriesPerCompany is how many of the live queries each company has, and
-	// how many rows one transaction changes: one of each query's.
-	queriesPerCompany = 100
-	rowsPerCommit     = queriesPerCompany
-	clientsPerCompany = 50
-)
+const clientsPerCompany = 50
 
 // Ids are a prefix for the kind of thing, then its number, in hex.
 const (
@@ -33,27 +27,33 @@ const changedNotes = "#2 rescheduled by phone"
 // dataset is the content of the reference schema: appointments that belong to
 // members of staff, each of whom has a live query of their own.
 //
-// Appointment n is in block n/100, and block b belongs to company b modulo the
-// companies. The 100 rows of a block belong to the company's 100 members of
-// staff, one each. A transaction changes one block.
+// Appointment n is in block n/perCompany, and block b belongs to company b modulo the
+// companies. The rows of a block belong to the company's members of staff, one each.
 type dataset struct {
-	rows    int
-	queries int
+	rows       int
+	queries    int
+	perCompany int // queries, and so rows of a block
 }
 
-func (d dataset) companies() int    { return d.queries / queriesPerCompany }
-func (d dataset) commits() int      { return d.rows / rowsPerCommit }
+func (d dataset) companies() int    { return d.queries / d.perCompany }
+func (d dataset) blocks() int       { return d.rows / d.perCompany }
 func (d dataset) rowsPerQuery() int { return d.rows / d.queries }
 
 // locate says which query shows an appointment, and which of its rows it is.
 func (d dataset) locate(appointment int) (query, ordinal int) {
-	block, staff := appointment/rowsPerCommit, appointment%rowsPerCommit
+	block, staff := appointment/d.perCompany, appointment%d.perCompany
 	company := block % d.companies()
-	return company*queriesPerCompany + staff, block / d.companies()
+	return company*d.perCompany + staff, block / d.companies()
 }
 
-func companyOf(query int) string { return id(companyPrefix, query/queriesPerCompany) }
-func staffOf(query int) string   { return id(staffPrefix, query) }
+// appointment is the reverse of locate.
+func (d dataset) appointment(query, ordinal int) int {
+	company, staff := query/d.perCompany, query%d.perCompany
+	return (ordinal*d.companies()+company)*d.perCompany + staff
+}
+
+func (d dataset) companyOf(query int) string { return id(companyPrefix, query/d.perCompany) }
+func staffOf(query int) string               { return id(staffPrefix, query) }
 
 func id(prefix string, n int) string { return fmt.Sprintf("%s%012x", prefix, n) }
 
@@ -79,7 +79,7 @@ func (d dataset) load(ctx context.Context, conn *pgx.Conn) error {
 	sqlID := func(prefix, n string) string {
 		return fmt.Sprintf("('%s' || lpad(to_hex(%s), 12, '0'))::uuid", prefix, n)
 	}
-	company := fmt.Sprintf("(n / %d %% %d)", rowsPerCommit, d.companies())
+	company := fmt.Sprintf("(n / %d %% %d)", d.perCompany, d.companies())
 	statements := []string{
 		"SET session_replication_role = replica",
 		fmt.Sprintf("INSERT INTO companies (id, name) SELECT %s, 'Company ' || n FROM generate_series(0, %d) n",
@@ -87,8 +87,8 @@ func (d dataset) load(ctx context.Context, conn *pgx.Conn) error {
 		fmt.Sprintf("INSERT INTO branches (id, company_id, name) SELECT %s, %s, 'Main Street' FROM generate_series(0, %d) n",
 			sqlID(branchPrefix, "n"), sqlID(companyPrefix, "n"), d.companies()-1),
 		fmt.Sprintf("INSERT INTO staff (id, company_id, branch_id, name) SELECT %s, %s, %s, 'Staff ' || n FROM generate_series(0, %d) n",
-			sqlID(staffPrefix, "n"), sqlID(companyPrefix, fmt.Sprintf("n / %d", queriesPerCompany)),
-			sqlID(branchPrefix, fmt.Sprintf("n / %d", queriesPerCompany)), d.queries-1),
+			sqlID(staffPrefix, "n"), sqlID(companyPrefix, fmt.Sprintf("n / %d", d.perCompany)),
+			sqlID(branchPrefix, fmt.Sprintf("n / %d", d.perCompany)), d.queries-1),
 		fmt.Sprintf("INSERT INTO clients (id, company_id, name) SELECT %s, %s, 'Client ' || n FROM generate_series(0, %d) n",
 			sqlID(clientPrefix, "n"), sqlID(companyPrefix, fmt.Sprintf("n / %d", clientsPerCompany)), d.companies()*clientsPerCompany-1),
 		fmt.Sprintf(`INSERT INTO appointments (id, company_id, branch_id, client_id, staff_id, service_type, status, starts_at, ends_at, notes, internal_notes, price)
@@ -96,7 +96,7 @@ func (d dataset) load(ctx context.Context, conn *pgx.Conn) error {
 			FROM (SELECT n, '2026-01-05 09:00Z'::timestamptz + n %% 500 * interval '1 hour' AS t FROM generate_series(0, %d) n) s`,
 			sqlID(appointmentPrefix, "n"), sqlID(companyPrefix, company), sqlID(branchPrefix, company),
 			sqlID(clientPrefix, fmt.Sprintf("%s * %d + n %% %[2]d", company, clientsPerCompany)),
-			sqlID(staffPrefix, fmt.Sprintf("%s * %d + n %% %[2]d", company, queriesPerCompany)), d.rows-1),
+			sqlID(staffPrefix, fmt.Sprintf("%s * %d + n %% %[2]d", company, d.perCompany)), d.rows-1),
 		"RESET session_replication_role",
 		"VACUUM (ANALYZE)",
 		"CHECKPOINT",

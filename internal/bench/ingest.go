@@ -2,10 +2,7 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"os"
 	"time"
 )
 
@@ -19,52 +16,87 @@ const unsteady = 6
 // referenceSlots are read by pg_recvlogical, one before and one after walwire.
 var referenceSlots = [...]string{"bench_before", "bench_after"}
 
-// ingest is row 1: see the package's documentation for what is compared.
+// ingest is rows 1 and 9: see the package's documentation for what is compared.
 type ingest struct {
-	data    dataset
-	log     *slog.Logger
-	cluster *cluster
-	process *process
-	people  *audience
-	profile profiler
+	*stage
+	people   *audience
+	checkers []*checker
+	received int
+	last     time.Time
+	done     chan struct{} // closed when all have been received
+	profile  profiler
+	commits  int // that the load consists of
+	// load writes the WAL: every appointment is changed once.
+	load func(ctx context.Context) error
 }
 
-func measureIngest(ctx context.Context, o Options) (line string, err error) {
-	dir, err := os.MkdirTemp("", "walwire-bench-")
-	if err != nil {
-		return "", fmt.Errorf("make a directory: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	i := &ingest{data: dataset{rows: o.Rows, queries: o.Queries}, log: o.Log}
-	defer func() { err = errors.Join(err, i.close(ctx)) }()
-	if err := i.prepare(ctx, o, dir); err != nil {
-		return "", err
-	}
-	result, err := i.run(ctx)
-	if err != nil {
-		return "", err
-	}
-	return result.line(i.data), result.exact(i.data)
+const (
+	ingestRows    = 1_000_000
+	ingestQueries = 10_000
+	hugeQueries   = 1_000
+	perCompany    = 100
+)
+
+// measureIngest is row 1.
+func measureIngest(ctx context.Context, o Options) (string, error) {
+	queries := o.scaled(ingestQueries/perCompany) * perCompany
+	d := dataset{rows: queries * ingestRows / ingestQueries, queries: queries, perCompany: perCompany}
+	return onStage(ctx, o, d, func(s *stage) (string, error) {
+		i := &ingest{stage: s, commits: d.blocks(), load: s.rewrite}
+		result, err := i.measure(ctx)
+		if err != nil {
+			return "", err
+		}
+		return result.line(d), result.exact(d)
+	})
 }
 
-// prepare brings everything to the point where the first change can be written.
-func (i *ingest) prepare(ctx context.Context, o Options, dir string) (err error) {
-	i.log.Info("loading appointments", "rows", i.data.rows, "companies", i.data.companies())
-	if i.cluster, err = startCluster(ctx, i.data, i.log); err != nil {
-		return err
+// measureHuge is row 9.
+func measureHuge(ctx context.Context, o Options) (string, error) {
+	queries := o.scaled(hugeQueries/perCompany) * perCompany
+	d := dataset{rows: queries * ingestRows / hugeQueries, queries: queries, perCompany: perCompany}
+	return onStage(ctx, o, d, func(s *stage) (string, error) {
+		i := &ingest{stage: s, commits: 1, load: func(ctx context.Context) error {
+			_, err := s.cluster.conn.Exec(ctx, "UPDATE appointments SET notes = $1, updated_at = now()", changedNotes)
+			return err
+		}}
+		result, err := i.measure(ctx)
+		if err != nil {
+			return "", err
+		}
+		return result.hugeLine(d), result.exact(d)
+	})
+}
+
+// measure brings everything to the point where the first change can be written, and goes on.
+func (i *ingest) measure(ctx context.Context) (r ingestResult, err error) {
+	if err := i.serve(ctx); err != nil {
+		return r, err
 	}
-	if err := makeSlot(ctx, i.cluster.conn, serverSlot); err != nil {
-		return err
+	i.profile = profiler{process: i.process, dir: i.options.ProfileDir}
+	i.done = make(chan struct{})
+	i.checkers = make([]*checker, i.data.queries)
+	for q := range i.checkers {
+		i.checkers[q] = newChecker(i.data, q)
 	}
-	i.log.Info("starting the server and its subscribers", "queries", i.data.queries)
-	if i.process, err = startProcess(ctx, o.Server, i.cluster, dir); err != nil {
-		return err
+	i.people = &audience{
+		company: i.data.companyOf,
+		queries: func(n int) []string { return []string{staffQuery(n)} },
+		change: func(c *client, frame []byte) {
+			fresh := i.checkers[c.number].change(frame)
+			if i.received += fresh; fresh > 0 && i.received == i.data.rows {
+				i.last = time.Now()
+				close(i.done)
+			}
+		},
 	}
-	i.profile = profiler{process: i.process, dir: o.ProfileDir}
-	if i.people, err = gather(ctx, i.data, i.process); err != nil {
-		return err
+	if err := i.gather(ctx, i.data.queries, i.people); err != nil {
+		return r, err
 	}
-	return nil
+	if i.people.rows != i.data.rows {
+		return r, fmt.Errorf("the live queries show %d rows at first, not %d", i.people.rows, i.data.rows)
+	}
+	return i.run(ctx)
 }
 
 // run writes the WAL while nobody reads it, and has it read three times.
@@ -79,7 +111,7 @@ func (i *ingest) run(ctx context.Context) (r ingestResult, err error) {
 			return r, err
 		}
 	}
-	end, err := i.write(ctx)
+	end, err := i.writeAll(ctx)
 	if err != nil {
 		return r, err
 	}
@@ -101,15 +133,15 @@ func (i *ingest) run(ctx context.Context) (r ingestResult, err error) {
 	return r, i.sameWork(ctx)
 }
 
-// write makes the WAL and gives its end.
-func (i *ingest) write(ctx context.Context) (end string, err error) {
-	i.log.Info("writing the WAL", "commits", i.data.commits(), "rows_each", rowsPerCommit)
+// writeAll makes the WAL and gives its end.
+func (i *ingest) writeAll(ctx context.Context) (end string, err error) {
+	i.log.Info("writing the WAL", "commits", i.commits, "rows", i.data.rows)
 	var start string
 	if err := i.cluster.conn.QueryRow(ctx, "SELECT pg_current_wal_lsn()::text").Scan(&start); err != nil {
 		return "", fmt.Errorf("read the WAL's position: %w", err)
 	}
 	began := time.Now()
-	if err := i.data.write(ctx, i.cluster.URL()); err != nil {
+	if err := i.load(ctx); err != nil {
 		return "", err
 	}
 	took := time.Since(began)
@@ -142,6 +174,10 @@ func (i *ingest) server(ctx context.Context, hold *holder, end string, r *ingest
 	if err := resetDecoded(ctx, i.cluster.conn, serverSlot); err != nil {
 		return err
 	}
+	idle, err := i.process.order(ctx, orderRest)
+	if err != nil {
+		return err
+	}
 	before, err := i.used(ctx)
 	if err != nil {
 		return err
@@ -155,7 +191,7 @@ func (i *ingest) server(ctx context.Context, hold *holder, end string, r *ingest
 	if err != nil {
 		return err
 	}
-	complete, err := i.people.await(ctx, stall)
+	complete, err := i.await(ctx)
 	if err != nil {
 		return err
 	}
@@ -167,31 +203,63 @@ func (i *ingest) server(ctx context.Context, hold *holder, end string, r *ingest
 		return err
 	}
 	if complete {
-		r.elapsed = i.people.tally.last.Sub(start)
-		if err := i.people.settle(ctx, end); err != nil {
+		r.elapsed = i.last.Sub(start)
+		if err := i.people.settle(ctx, i.swarm, end); err != nil {
 			return err
 		}
 	}
-	if err := i.people.close(); err != nil {
-		return err
+	frames := 0
+	for n, c := range i.swarm.clients {
+		r.delivery.add(i.checkers[n], c)
+		frames += c.frames
 	}
-	r.delivery = i.people.delivery()
+	i.endClients()
 	r.cpu = after.server.CPU - before.server.CPU
+	r.memory = after.server.Peak - idle.Usage.Resident
 	i.log.Info("walwire has delivered the WAL", "took", r.elapsed.Round(time.Millisecond), "rows_per_second", rate(r.delivery.received, r.elapsed),
-		"frames", r.delivery.frames, "server_cpu", r.cpu.Round(time.Millisecond), "subscribers_cpu", (after.own.CPU - before.own.CPU).Round(time.Millisecond),
-		"server_peak_megabytes", after.server.Peak>>20)
+		"frames", frames, "server_cpu", r.cpu.Round(time.Millisecond), "subscribers_cpu", (after.own.CPU - before.own.CPU).Round(time.Millisecond),
+		"idle_megabytes", idle.Usage.Resident>>20, "peak_megabytes", after.server.Peak>>20, "selects", after.snapshots-before.snapshots)
 	return nil
 }
 
-// processes is what the server and this process, with the subscribers, have used.
-type processes struct{ server, own usage }
+// await returns when every change has come; complete is false when none came for
+// so long that the rest is lost.
+func (i *ingest) await(ctx context.Context) (complete bool, err error) {
+	tick := time.NewTicker(stall)
+	defer tick.Stop()
+	for last := -1; ; {
+		select {
+		case <-i.done:
+			return true, nil
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-i.swarm.ended:
+			return false, i.swarm.failure()
+		case <-tick.C:
+			now := 0
+			if err := i.swarm.do(func() { now = i.received }); err != nil {
+				return false, err
+			}
+			if now == last {
+				return false, nil
+			}
+			last = now
+		}
+	}
+}
 
-func (i *ingest) used(ctx context.Context) (p processes, err error) {
-	a, err := i.process.order(ctx, "usage")
+// processes is what the server and this process, with the clients, have used.
+type processes struct {
+	server, own usage
+	snapshots   int
+}
+
+func (s *stage) used(ctx context.Context) (p processes, err error) {
+	a, err := s.process.order(ctx, orderUsage)
 	if err != nil {
 		return p, err
 	}
-	p.server = a.Usage
+	p.server, p.snapshots = a.Usage, a.Snapshots
 	p.own, err = ownUsage()
 	return p, err
 }
@@ -204,23 +272,9 @@ func (i *ingest) sameWork(ctx context.Context) error {
 			return err
 		}
 		i.log.Info("PostgreSQL has decoded", "slot", slot, "transactions", n)
-		if n < int64(i.data.commits()) {
-			return fmt.Errorf("slot %s: PostgreSQL has decoded %d transactions of %d: the readers did not read the same", slot, n, i.data.commits())
+		if n < int64(i.commits) {
+			return fmt.Errorf("slot %s: PostgreSQL has decoded %d transactions of %d: the readers did not read the same", slot, n, i.commits)
 		}
-	}
-	return nil
-}
-
-// close ends all that was started, the last first.
-func (i *ingest) close(ctx context.Context) error {
-	if i.people != nil {
-		_ = i.people.close() // its error was reported where it mattered
-	}
-	if i.process != nil {
-		i.process.close(i.log)
-	}
-	if i.cluster != nil {
-		return i.cluster.close(ctx)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,41 +32,70 @@ type process struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	out    *bufio.Reader
+	dir    string // of its files
 	log    string // file
+	listen string // where it is to listen
 	secret string // that tokens are signed with
 	url    string
+	c      *cluster
+	edit   func(config []byte) []byte
 }
 
 // startProcess runs a server on c until close. Its files are in dir.
-func startProcess(ctx context.Context, command []string, c *cluster, dir string) (*process, error) {
-	p := &process{log: filepath.Join(dir, "server.log"), secret: randomSecret()}
-	if err := p.start(command, c, dir); err != nil {
-		return nil, fmt.Errorf("run the server: %w", err)
+func startProcess(ctx context.Context, command []string, c *cluster, dir string, edit func(config []byte) []byte) (*process, error) {
+	p := &process{dir: dir, log: filepath.Join(dir, "server.log"), listen: "127.0.0.1:0", secret: randomSecret(), c: c, edit: edit}
+	if err := p.run(ctx, command); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// run returns once the server serves.
+func (p *process) run(ctx context.Context, command []string) error {
+	if err := p.start(command); err != nil {
+		return fmt.Errorf("run the server: %w", err)
 	}
 	a, err := p.order(ctx, orderReady)
 	if err != nil {
 		p.close(slog.New(slog.DiscardHandler))
-		return nil, err
+		return err
 	}
 	p.url = a.URL
-	return p, nil
+	return nil
 }
 
-var perClient = regexp.MustCompile(`(?m)^(  (?:connection_attempts_per_second|connection_attempts_burst|connections_per_address|connections_per_user): )\d+`)
+// restart kills the server and runs it again, for the same clients.
+func (p *process) restart(ctx context.Context, command []string) error {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+	p.listen = p.address()
+	return p.run(ctx, command)
+}
+
+var perClient = regexp.MustCompile(`(?m)^(  (?:connection_attempts_per_second|connection_attempts_burst|connections_per_address|connections_per_user|rows): )\d+`)
 
 // fromOneAddress is a configuration under which all clients may come from one address
-// and as one user.
+// and as one user, and have queries of many rows.
 func fromOneAddress(config string) []byte {
 	return perClient.ReplaceAll([]byte(config), []byte("${1}100000"))
 }
 
-func (p *process) start(command []string, c *cluster, dir string) error {
-	database, err := c.serverURL()
+var users = regexp.MustCompile(`(?m)^users:\n(?:  .*\n|\n)+`)
+
+// byTokenAlone is a configuration under which tokens alone say who users are: else each
+// user is a row to be read, and a live query of the server's own.
+func byTokenAlone(config []byte) []byte {
+	const last = "    client_id: client_id\n" // of the claims: the rules ask for a branch too
+	return bytes.Replace(users.ReplaceAll(config, nil), []byte(last), []byte(last+"    branch_id: branch_id\n"), 1)
+}
+
+func (p *process) start(command []string) error {
+	database, err := p.c.serverURL()
 	if err != nil {
 		return err
 	}
-	config := filepath.Join(dir, walwire.ExampleConfigName)
-	if err := os.WriteFile(config, fromOneAddress(walwire.ExampleConfig()), 0o600); err != nil {
+	config := filepath.Join(p.dir, walwire.ExampleConfigName)
+	if err := os.WriteFile(config, p.edit(fromOneAddress(walwire.ExampleConfig())), 0o600); err != nil {
 		return err
 	}
 	log, err := os.Create(p.log)
@@ -76,7 +106,7 @@ func (p *process) start(command []string, c *cluster, dir string) error {
 	args := append(slices.Clone(command[1:]), "--config", config)
 	p.cmd = exec.Command(command[0], args...)
 	p.cmd.Stderr = log
-	p.cmd.Env = append(os.Environ(), "WALWIRE_DATABASE_URL="+database, "WALWIRE_LISTEN=127.0.0.1:0", "WALWIRE_ADMIN_LISTEN=off",
+	p.cmd.Env = append(os.Environ(), "WALWIRE_DATABASE_URL="+database, "WALWIRE_LISTEN="+p.listen, "WALWIRE_ADMIN_LISTEN=off",
 		"WALWIRE_TOKEN_SECRET="+p.secret, "WALWIRE_ISSUER="+tokenIssuer, "WALWIRE_AUDIENCE="+tokenAudience)
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return err

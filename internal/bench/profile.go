@@ -47,6 +47,18 @@ func (p *profiler) stop(ctx context.Context) error {
 	return errors.Join(p.write("cpu.pprof", a.CPU), p.write("allocs.pprof", a.Allocs), p.write("subscribers-cpu.pprof", p.own.Bytes()))
 }
 
+// heap writes what the server's memory is made of.
+func (p *profiler) heap(ctx context.Context) error {
+	if p.dir == "" {
+		return nil
+	}
+	a, err := p.process.order(ctx, orderProfiled)
+	if err != nil {
+		return err
+	}
+	return p.write("heap.pprof", a.Allocs)
+}
+
 func (p *profiler) write(name string, profile []byte) error {
 	if err := os.MkdirAll(p.dir, 0o755); err != nil {
 		return fmt.Errorf("write a profile: %w", err)

@@ -7,15 +7,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // recvlogical reads a slot to the position end with pg_recvlogical into
-// /dev/null, and says how long that took: from the beginning of its walsender's
-// connection, as PostgreSQL noted it, to the end of the program.
+// /dev/null, and says how long that took: from START_REPLICATION, as
+// PostgreSQL noted it, to the end of the program.
 func recvlogical(ctx context.Context, c *cluster, slot, end string) (time.Duration, error) {
 	program, err := recvlogicalPath(c)
 	if err != nil {
@@ -25,15 +24,14 @@ func recvlogical(ctx context.Context, c *cluster, slot, end string) (time.Durati
 	if err != nil {
 		return 0, errors.New("the private PostgreSQL has no usable URL") // the error would quote it
 	}
-	cmd := exec.CommandContext(ctx, program, "--start", "--slot", slot, "--file", os.DevNull, "--endpos", end, "--no-loop",
-		"--option", "proto_version=1", "--option", "publication_names="+publication,
-		"--host", cfg.Host, "--port", fmt.Sprint(cfg.Port), "--username", cfg.User, "--dbname", cfg.Database, "--no-password")
-	cmd.Env = append(os.Environ(), "PGPASSWORD="+cfg.Password)
+	cmd := recvlogicalCommand(program, cfg, slot, os.DevNull, "--endpos", end)
 	var says bytes.Buffer
 	cmd.Stderr = &says
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("run pg_recvlogical: %w", err)
 	}
+	stopped := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	defer stopped()
 	ended := make(chan error, 1)
 	var stop time.Time
 	go func() {
@@ -51,19 +49,20 @@ func recvlogical(ctx context.Context, c *cluster, slot, end string) (time.Durati
 	return stop.Sub(start), nil
 }
 
+// recvlogicalCommand reads a slot into a file, from where it is.
+func recvlogicalCommand(program string, cfg *pgconn.Config, slot, file string, more ...string) *exec.Cmd {
+	cmd := exec.Command(program, append([]string{"--start", "--slot", slot, "--file", file, "--no-loop",
+		"--option", "proto_version=1", "--option", "publication_names=" + publication,
+		"--host", cfg.Host, "--port", fmt.Sprint(cfg.Port), "--username", cfg.User, "--dbname", cfg.Database, "--no-password"}, more...)...)
+	cmd.Env = append(os.Environ(), "PGPASSWORD="+cfg.Password)
+	return cmd
+}
+
 // recvlogicalPath is the program of the server's own version.
 func recvlogicalPath(c *cluster) (string, error) {
 	if c.BinDir() == "" {
 		return "", errors.New("pg_recvlogical: the private PostgreSQL runs in a container, whose programs can't be run here:" +
 			" install PostgreSQL's server programs, or set WALWIRE_PG_BIN")
 	}
-	path := filepath.Join(c.BinDir(), "pg_recvlogical")
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
-	path, err := exec.LookPath("pg_recvlogical")
-	if err != nil {
-		return "", fmt.Errorf("%w: install PostgreSQL's client programs", err)
-	}
-	return path, nil
+	return clientProgram(c, "pg_recvlogical")
 }

@@ -11,7 +11,21 @@ type ingestResult struct {
 	elapsed   time.Duration // of walwire; 0 when changes were lost
 	reference time.Duration // of pg_recvlogical: its best
 	cpu       time.Duration // of the server process
+	memory    int64         // of the server process: its peak over what it had at rest
 	delivery  delivery
+}
+
+// delivery sums up what came.
+type delivery struct {
+	received, doubled, faults int
+	bytes                     int64
+}
+
+func (d *delivery) add(got *checker, c *client) {
+	d.received += got.received
+	d.doubled += got.doubled
+	d.faults += got.faults
+	d.bytes += c.bytes
 }
 
 // line is the row of the table, without its number and name.
@@ -26,6 +40,13 @@ func (r ingestResult) line(d dataset) string {
 		" bytes/change=%d walwire_cpu=%.1f us/change ratio %.2f",
 		d.queries, mine, theirs, d.rows, r.delivery.received, d.rows-r.delivery.received, r.delivery.doubled,
 		r.delivery.bytes/int64(changes), float64(r.cpu.Microseconds())/float64(changes), ratio)
+}
+
+// hugeLine is row 9's.
+func (r ingestResult) hugeLine(d dataset) string {
+	return fmt.Sprintf("rows=%d queries=%d walwire=%.1f s pg_recvlogical=%.1f s memory=%d MB limit=256 MB expected=%d received=%d lost=%d doubled=%d bytes/change=%d ratio %.2f",
+		d.rows, d.queries, r.elapsed.Seconds(), r.reference.Seconds(), r.memory>>20, d.rows, r.delivery.received, d.rows-r.delivery.received, r.delivery.doubled,
+		r.delivery.bytes/int64(max(1, r.delivery.received)), r.elapsed.Seconds()/r.reference.Seconds())
 }
 
 // exact fails unless everybody got each of their changes once.

@@ -89,14 +89,14 @@ func (h *holder) release() {
 }
 
 // readerStart waits until a walsender other than the holder's has the slot open
-// and gives the time when that walsender's connection began, by this machine's clock.
+// and gives the time when it was told to begin, by this machine's clock.
 func readerStart(ctx context.Context, conn *pgx.Conn, slot string, holder uint32) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, slotTime)
 	defer cancel()
 	for {
 		var start time.Time
-		err := conn.QueryRow(ctx, `SELECT a.backend_start FROM pg_replication_slots s JOIN pg_stat_activity a ON a.pid = s.active_pid
-			WHERE s.slot_name = $1 AND s.active_pid <> $2`, slot, int64(holder)).Scan(&start)
+		err := conn.QueryRow(ctx, `SELECT a.query_start FROM pg_replication_slots s JOIN pg_stat_activity a ON a.pid = s.active_pid
+			WHERE s.slot_name = $1 AND s.active_pid <> $2 AND a.query LIKE 'START_REPLICATION%'`, slot, int64(holder)).Scan(&start)
 		if err == nil {
 			return start, nil
 		}

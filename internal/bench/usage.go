@@ -8,4 +8,6 @@ type usage struct {
 	// Peak is the most memory it ever had resident, in octets; 0 where the
 	// system doesn't say.
 	Peak int64 `json:"peak"`
+	// Resident is what it has now; 0 likewise.
+	Resident int64 `json:"resident"`
 }

@@ -1,0 +1,79 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	burstClients   = 5_000
+	burstPerSecond = 100
+	burstSeconds   = 4
+)
+
+// measureBurst is row 3: the same commits with and without merging.
+func measureBurst(ctx context.Context, o Options) (string, error) {
+	n, commits := o.scaled(burstClients), max(o.scaled(burstSeconds*burstPerSecond), 20)
+	return onStage(ctx, o, dataset{rows: commits * 10, queries: 10, perCompany: 10}, func(s *stage) (string, error) {
+		merged, count, err := s.burst(ctx, n, commits)
+		if err != nil {
+			return "", err
+		}
+		frames, bytes := 0, int64(0)
+		for _, c := range s.swarm.clients {
+			frames += c.frames
+			bytes += c.bytes
+		}
+		alone, second, err := s.burst(ctx, n, commits, "--unmerged")
+		if err != nil {
+			return "", err
+		}
+		if err := second.exact(); err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("clients=%d commits/s=%d merged=%d changes/s unmerged=%d changes/s expected=%d received=%d lost=%d doubled=%d"+
+			" bytes/change=%d changes/frame=%.1f ratio %.2f", n, burstPerSecond, merged, alone, n*commits, count.received, count.lost, count.doubled,
+			bytes/int64(max(count.received, 1)), float64(count.received)/float64(max(frames, 1)), ratio(merged, alone)), count.exact()
+	})
+}
+
+// burst starts a server and writes: each commit changes another row that all clients show.
+func (s *stage) burst(ctx context.Context, n, commits int, flags ...string) (perSecond int, count *fanout, err error) {
+	if err := s.serve(ctx, flags...); err != nil {
+		return 0, nil, err
+	}
+	count = newFanout()
+	if err := s.gather(ctx, n, count.audience(s.data)); err != nil {
+		return 0, nil, err
+	}
+	if err := s.swarm.do(func() { count.goal = n * commits }); err != nil {
+		return 0, nil, err
+	}
+	profile := profiler{process: s.process, dir: s.options.ProfileDir}
+	if err := profile.start(ctx); err != nil {
+		return 0, nil, err
+	}
+	before, err := s.used(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	start := time.Now()
+	if _, err := s.write(ctx, commits, burstPerSecond, 1, func(k int) int { return s.data.appointment(0, k) }); err != nil {
+		return 0, nil, err
+	}
+	if err := count.await(ctx, s.swarm); err != nil {
+		return 0, nil, err
+	}
+	took := count.last.Sub(start)
+	after, err := s.used(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := profile.stop(ctx); err != nil {
+		return 0, nil, err
+	}
+	s.log.Info("delivered a burst", "took", took.Round(time.Millisecond), "flags", flags, "server_cpu_us", perChange(after.server.CPU-before.server.CPU, count.received),
+		"clients_cpu_us", perChange(after.own.CPU-before.own.CPU, count.received))
+	return rate(n*commits, took), count, nil
+}

@@ -1,0 +1,202 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	comebackClients   = 15_000
+	comebackRows      = 4 // of each client's live query
+	comebackPerSecond = 1_000
+	comebackWriters   = 8
+	comebackBefore    = 2 * time.Second // of writing, before the server is killed
+	comebackAfter     = 2 * time.Second // and after all are back
+)
+
+// comeback is what row 8's clients have seen.
+type comeback struct {
+	seen     []int // by appointment: the last change
+	backward int
+	refused  int // upgrades refused with a status that a client can do nothing about
+	waiting  int // upgrades that were put off while the server starts
+	resets   int
+	resumed  int
+	// exact is how many clients are known to have all that was committed when the server was
+	// killed, at lsn.
+	exact, clients int
+	lsn            string
+	last           time.Time
+	done           chan struct{}
+}
+
+// measureComeback is row 8.
+func measureComeback(ctx context.Context, o Options) (string, error) {
+	n := o.scaled(comebackClients/100) * 100
+	d := dataset{rows: n * comebackRows, queries: n, perCompany: 100}
+	return onStage(ctx, o, d, func(s *stage) (string, error) {
+		s.edit = byTokenAlone
+		if err := s.serve(ctx); err != nil {
+			return "", err
+		}
+		b := &comeback{clients: n, seen: make([]int, d.rows), done: make(chan struct{})}
+		for i := range b.seen {
+			b.seen[i] = -1
+		}
+		a := &audience{
+			company:  d.companyOf,
+			queries:  func(n int) []string { return []string{staffQuery(n)} },
+			change:   func(_ *client, frame []byte) { b.take(d, frame) },
+			comeback: b,
+		}
+		if err := s.gather(ctx, n, a); err != nil {
+			return "", err
+		}
+		written := make([]int, d.rows)
+		stop := make(chan struct{})
+		writing := s.writeUntil(ctx, stop, written)
+		if err := pause(ctx, comebackBefore); err != nil {
+			return "", err
+		}
+		started, err := b.kill(ctx, s)
+		if err != nil {
+			close(stop)
+			return "", errors.Join(err, writing())
+		}
+		err = b.await(ctx, s, n)
+		if err == nil {
+			err = pause(ctx, comebackAfter)
+		}
+		close(stop)
+		if err := errors.Join(err, writing()); err != nil {
+			return "", err
+		}
+		end, err := s.position(ctx)
+		if err != nil {
+			return "", err
+		}
+		if err := a.settle(ctx, s.swarm, end); err != nil {
+			return "", err
+		}
+		wrong := 0
+		for i, k := range written {
+			if k > 0 && b.seen[i] != k {
+				wrong++
+			}
+		}
+		answer, err := s.process.order(ctx, orderUsage)
+		if err != nil {
+			return "", err
+		}
+		took := b.last.Sub(started)
+		line := fmt.Sprintf("clients=%d exact_after=%.1f s limit=20 s resumed=%d reset=%d refused=%d selects=%d rows_wrong=%d backward=%d of_limit ratio %.2f",
+			n, took.Seconds(), b.resumed, b.resets, b.refused, answer.Snapshots, wrong, b.backward, took.Seconds()/20)
+		if wrong > 0 || b.backward > 0 {
+			return line, fmt.Errorf("the clients are not exact: %d rows wrong, %d changes older than what was shown", wrong, b.backward)
+		}
+		return line, nil
+	})
+}
+
+// take notes the changes that a client is told of.
+func (b *comeback) take(d dataset, frame []byte) {
+	eachRow(frame, func(row []byte) {
+		appointment, ok := appointmentNumber(row[:min(len(row), idLength)])
+		if !ok || appointment >= d.rows {
+			b.backward++
+			return
+		}
+		marks(row, func(change int, _ int64) {
+			if change < b.seen[appointment] {
+				b.backward++
+			}
+			b.seen[appointment] = change
+		})
+	})
+}
+
+// back counts a client's first rows since it has come back, and says whether they are there.
+func (b *comeback) back(frame []byte) (resumed int) {
+	switch {
+	case bytes.Contains(frame, []byte(`"resumed":true`)):
+		b.resumed++
+		return 1
+	case bytes.Contains(frame, []byte(snapshotNext)):
+		b.resets++
+	}
+	return 0
+}
+
+// answered is told that a client has what it waited for.
+func (b *comeback) answered() {
+	if b.exact++; b.exact == b.clients {
+		b.last = time.Now()
+		close(b.done)
+	}
+}
+
+// kill ends the server without a word, starts it again, and lets the clients come back as
+// fast as they can.
+func (b *comeback) kill(ctx context.Context, s *stage) (at time.Time, err error) {
+	back := func(c *client) { s.swarm.again(c) }
+	err = s.swarm.do(func() {
+		s.swarm.lost = back
+		s.swarm.window = len(s.swarm.clients)
+		s.swarm.refused = func(c *client, status int) {
+			if status == 503 { // it starts
+				b.waiting++
+			} else {
+				b.refused++
+			}
+			back(c)
+		}
+	})
+	if err != nil {
+		return at, err
+	}
+	lsn, err := s.position(ctx)
+	if err != nil {
+		return at, err
+	}
+	if err := s.swarm.do(func() { b.lsn = lsn }); err != nil {
+		return at, err
+	}
+	at = time.Now()
+	s.log.Info("killing the server")
+	return at, s.process.restart(ctx, s.options.Server)
+}
+
+// await returns when all clients have what was committed before the server was killed.
+func (b *comeback) await(ctx context.Context, s *stage, n int) error {
+	select {
+	case <-b.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.swarm.ended:
+		return s.swarm.failure()
+	case <-time.After(2 * stall):
+		return fmt.Errorf("of %d clients %d are exact again", n, b.exact)
+	}
+}
+
+// writeUntil makes comebackPerSecond commits a second until stop is closed, and notes
+// the last of each appointment. The function that it gives waits for the end.
+func (s *stage) writeUntil(ctx context.Context, stop <-chan struct{}, last []int) (wait func() error) {
+	var over atomic.Bool
+	ended := make(chan error, 1)
+	go func() {
+		const most = 120 * comebackPerSecond
+		_, err := s.writeWhile(ctx, &over, most, comebackPerSecond, comebackWriters, func(k int) int { return k * 7919 % s.data.rows }, last)
+		ended <- err
+	}()
+	go func() {
+		<-stop
+		over.Store(true)
+	}()
+	return func() error { return <-ended }
+}

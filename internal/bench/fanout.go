@@ -1,0 +1,156 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	fanoutClients = 15_000
+	fanoutRounds  = 30
+	fanoutWarm    = 5
+)
+
+// fanout is rows 2 and 3's audience: all clients have the same live query, and get
+// every change, in order.
+type fanout struct {
+	received, lost, doubled int
+	goal                    int           // of received
+	reached                 chan struct{} // gets one when it is
+	last                    time.Time
+}
+
+func newFanout() *fanout { return &fanout{reached: make(chan struct{}, 1)} }
+
+// count takes the changes in a frame: each has to be the client's next.
+func (f *fanout) count(c *client, frame []byte) {
+	marks(frame, func(change int, _ int64) {
+		switch {
+		case change < c.next:
+			f.doubled++
+		default:
+			f.lost += change - c.next
+			f.received++
+			c.next = change + 1
+			if f.received == f.goal {
+				f.last = time.Now()
+				f.reached <- struct{}{}
+			}
+		}
+	})
+}
+
+func (f *fanout) exact() error {
+	if f.lost != 0 || f.doubled != 0 {
+		return fmt.Errorf("the delivery is not exact: %d changes lost, %d doubled", f.lost, f.doubled)
+	}
+	return nil
+}
+
+// audience is of one company's clients, who all show the same member of staff's appointments.
+func (f *fanout) audience(d dataset) *audience {
+	return &audience{
+		company: func(int) string { return d.companyOf(0) },
+		queries: func(int) []string { return []string{staffQuery(0)} },
+		change:  f.count,
+	}
+}
+
+// rounds tells n clients of so many changes, one after another: change says one more, and the next
+// is made when all have it. It gives deliveries a second.
+func (f *fanout) rounds(ctx context.Context, s *swarm, n int, change func(k int) error) (perSecond int, err error) {
+	var start time.Time
+	for k := range fanoutWarm + fanoutRounds {
+		if k == fanoutWarm {
+			start = time.Now()
+		}
+		if err := s.do(func() { f.goal = (k + 1) * n }); err != nil {
+			return 0, err
+		}
+		if err := change(k); err != nil {
+			return 0, err
+		}
+		if err := f.await(ctx, s); err != nil {
+			return 0, err
+		}
+	}
+	return rate(fanoutRounds*n, f.last.Sub(start)), nil
+}
+
+// await returns when the goal is reached.
+func (f *fanout) await(ctx context.Context, s *swarm) error {
+	select {
+	case <-f.reached:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.ended:
+		return s.failure()
+	case <-time.After(stall):
+		return fmt.Errorf("of %d changes %d have come, and no more for %s", f.goal, f.received, stall)
+	}
+}
+
+// measureFanout is row 2.
+func measureFanout(ctx context.Context, o Options) (string, error) {
+	n := o.scaled(fanoutClients)
+	return onStage(ctx, o, dataset{rows: 100, queries: 10, perCompany: 10}, func(s *stage) (string, error) {
+		if err := s.serve(ctx); err != nil {
+			return "", err
+		}
+		own := newFanout()
+		if err := s.gather(ctx, n, own.audience(s.data)); err != nil {
+			return "", err
+		}
+		profile := profiler{process: s.process, dir: o.ProfileDir}
+		if err := profile.start(ctx); err != nil {
+			return "", err
+		}
+		before, err := s.used(ctx)
+		if err != nil {
+			return "", err
+		}
+		walwire, err := own.rounds(ctx, s.swarm, n, func(k int) error {
+			_, err := s.cluster.conn.Exec(ctx, markUpdate, k, id(appointmentPrefix, 0))
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+		after, err := s.used(ctx)
+		if err != nil {
+			return "", err
+		}
+		if err := profile.stop(ctx); err != nil {
+			return "", err
+		}
+		size := s.swarm.clients[0].bytes / int64(s.swarm.clients[0].frames)
+		s.log.Info("walwire has delivered", "deliveries_per_second", walwire, "server_cpu_us", perChange(after.server.CPU-before.server.CPU, own.received),
+			"clients_cpu_us", perChange(after.own.CPU-before.own.CPU, own.received))
+		s.endServer()
+		raw, err := s.rawFanout(ctx, n, int(size))
+		if err != nil {
+			return "", err
+		}
+		socketIO, err := s.socketIOFanout(ctx, n)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("clients=%d walwire=%d deliveries/s raw_tcp=%d deliveries/s socket.io=%d deliveries/s expected=%d received=%d lost=%d doubled=%d"+
+			" bytes/change=%d of_socket.io %.2f of_raw_tcp ratio %.2f", n, walwire, raw, socketIO, n*(fanoutRounds+fanoutWarm), own.received, own.lost, own.doubled,
+			size, ratio(walwire, socketIO), ratio(walwire, raw)), own.exact()
+	})
+}
+
+func ratio(a, b int) float64 {
+	if b == 0 {
+		return 0
+	}
+	return float64(a) / float64(b)
+}
+
+// perChange is a time for each of n, in microseconds.
+func perChange(d time.Duration, n int) float64 {
+	return float64(d.Microseconds()) / float64(max(n, 1))
+}

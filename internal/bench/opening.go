@@ -1,0 +1,175 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	openingClients = 100
+	openingEach    = 100 // live queries of a client
+	openingRows    = 20  // of a live query
+	// openingReaders is how many connections the reference configuration reads
+	// snapshots with, so what pgbench gets.
+	openingReaders = 4
+)
+
+// opening is what all clients of row 7 ask for at once.
+type opening struct {
+	expected, shown, rows int
+	last                  time.Time
+	done                  chan struct{}
+}
+
+func (o *opening) take(frame []byte) {
+	o.shown += bytes.Count(frame, []byte(snapshotNext))
+	o.rows += rowsOf(frame)
+	if o.shown == o.expected && !bytes.HasSuffix(frame, []byte(continued)) && o.last.IsZero() {
+		o.last = time.Now()
+		close(o.done)
+	}
+}
+
+// measureOpening is row 7.
+func measureOpening(ctx context.Context, o Options) (string, error) {
+	clients := o.scaled(openingClients)
+	total := clients * openingEach
+	d := dataset{rows: total * openingRows, queries: total, perCompany: openingEach}
+	return onStage(ctx, o, d, func(s *stage) (string, error) {
+		reference, err := s.pgbench(ctx, total)
+		if err != nil {
+			return "", err
+		}
+		distinct, selects, err := s.open(ctx, clients, func(client, n int) string { return staffQuery(client*openingEach + n) },
+			func(client int) string { return d.companyOf(client * openingEach) })
+		if err != nil {
+			return "", err
+		}
+		again, err := s.pgbench(ctx, total)
+		if err != nil {
+			return "", err
+		}
+		same, one, err := s.open(ctx, clients, func(int, int) string { return staffQuery(0) }, func(int) string { return d.companyOf(0) })
+		if err != nil {
+			return "", err
+		}
+		reference = max(reference, again)
+		return fmt.Sprintf("queries=%d walwire=%d queries/s selects=%d pgbench=%d queries/s identical=%d queries/s identical_selects=%d ratio %.2f",
+			total, distinct, selects, reference, same, one, ratio(distinct, reference)), nil
+	})
+}
+
+// open has clients ask for openingEach live queries each, and gives how many were
+// shown a second and how many SELECTs that took.
+func (s *stage) open(ctx context.Context, clients int, query func(client, n int) string, company func(client int) string) (perSecond, selects int, err error) {
+	if err := s.serve(ctx); err != nil {
+		return 0, 0, err
+	}
+	o := &opening{expected: clients * openingEach, done: make(chan struct{})}
+	a := &audience{company: company, queries: func(int) []string { return nil },
+		change: func(_ *client, frame []byte) { o.take(frame) }}
+	if err := s.gather(ctx, clients, a); err != nil {
+		return 0, 0, err
+	}
+	requests := make([][]byte, clients)
+	for c := range requests {
+		for n := range openingEach {
+			requests[c] = appendMasked(requests[c], opText, subscribeFrame(n+1, query(c, n), ""))
+		}
+	}
+	profile := profiler{process: s.process, dir: s.options.ProfileDir}
+	if err := profile.start(ctx); err != nil {
+		return 0, 0, err
+	}
+	before, err := s.used(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	var start time.Time
+	var failed error
+	if err := s.swarm.do(func() {
+		start = time.Now()
+		for c, request := range requests {
+			if failed = s.swarm.write(s.swarm.clients[c], request); failed != nil {
+				return
+			}
+		}
+	}); err != nil {
+		return 0, 0, err
+	}
+	if failed != nil {
+		return 0, 0, failed
+	}
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+		return 0, 0, ctx.Err()
+	case <-s.swarm.ended:
+		return 0, 0, s.swarm.failure()
+	case <-time.After(stall):
+		return 0, 0, fmt.Errorf("of %d live queries not all were shown", o.expected)
+	}
+	after, err := s.used(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := profile.stop(ctx); err != nil {
+		return 0, 0, err
+	}
+	took := o.last.Sub(start)
+	s.log.Info("the live queries are open", "took", took.Round(time.Millisecond), "server_cpu_us", perChange(after.server.CPU-before.server.CPU, o.expected),
+		"clients_cpu_us", perChange(after.own.CPU-before.own.CPU, o.expected))
+	if want := o.expected * openingRows; o.rows != want {
+		return 0, 0, fmt.Errorf("the live queries show %d rows, not %d", o.rows, want)
+	}
+	return rate(o.expected, took), after.snapshots - before.snapshots, nil
+}
+
+var pgbenchRate = regexp.MustCompile(`tps = ([0-9.]+) \(without initial connection time\)`)
+
+// pgbench runs one SELECT for each live query, as many at a time as walwire does.
+func (s *stage) pgbench(ctx context.Context, total int) (perSecond int, err error) {
+	program, err := clientProgram(s.cluster, "pgbench")
+	if err != nil {
+		return 0, err
+	}
+	cfg, err := pgconn.ParseConfig(s.cluster.URL())
+	if err != nil {
+		return 0, fmt.Errorf("the private PostgreSQL has no usable URL")
+	}
+	each := total / openingReaders
+	script := fmt.Sprintf(`\set n :n + 1
+SELECT * FROM appointments WHERE company_id = ('%s' || lpad(to_hex(:n / %d), 12, '0'))::uuid AND staff_id = ('%s' || lpad(to_hex(:n), 12, '0'))::uuid;
+`, companyPrefix, s.data.perCompany, staffPrefix)
+	script = fmt.Sprintf("\\if :n = -1\n\\set n :client_id * %d - 1\n\\endif\n", each) + script
+	file := filepath.Join(s.dir, "opening.sql")
+	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
+		return 0, err
+	}
+	cmd := exec.CommandContext(ctx, program, "--no-vacuum", "--client", fmt.Sprint(openingReaders), "--jobs", "2", "--transactions", fmt.Sprint(each),
+		"--define", "n=-1", "--file", file, "--host", cfg.Host, "--port", fmt.Sprint(cfg.Port), "--username", cfg.User, cfg.Database)
+	cmd.Env = append(os.Environ(), "PGPASSWORD="+cfg.Password)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return 0, fmt.Errorf("run pgbench: %w: %s", err, bytes.TrimSpace(out))
+	}
+	match := pgbenchRate.FindSubmatch(out)
+	if match == nil {
+		return 0, fmt.Errorf("pgbench does not say how fast it was: %s", out)
+	}
+	tps, err := strconv.ParseFloat(string(match[1]), 64)
+	if err != nil {
+		return 0, err
+	}
+	s.log.Info("pgbench has read the same rows", "queries_per_second", int(tps))
+	return int(tps), nil
+}

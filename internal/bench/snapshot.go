@@ -1,0 +1,136 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	snapshotRows  = 100_000
+	snapshotTries = 3
+)
+
+// measureSnapshot is row 10.
+func measureSnapshot(ctx context.Context, o Options) (string, error) {
+	rows := o.scaled(snapshotRows)
+	d := dataset{rows: rows * snapshotTries, queries: snapshotTries, perCompany: 1}
+	return onStage(ctx, o, d, func(s *stage) (string, error) {
+		if err := s.serve(ctx); err != nil {
+			return "", err
+		}
+		var best, reference time.Duration
+		var size int64
+		for query := range snapshotTries {
+			theirs, err := s.copyOut(ctx, query)
+			if err != nil {
+				return "", err
+			}
+			own, octets, err := s.show(ctx, query, rows)
+			if err != nil {
+				return "", err
+			}
+			s.log.Info("read a snapshot", "walwire", own.Round(time.Millisecond), "psql", theirs.Round(time.Millisecond))
+			if query == 0 || own < best {
+				best = own
+			}
+			if query == 0 || theirs < reference {
+				reference = theirs
+			}
+			size = octets
+		}
+		return fmt.Sprintf("rows=%d walwire=%d ms psql_copy=%d ms bytes/row=%d ratio %.2f", rows, best.Milliseconds(), reference.Milliseconds(),
+			size/int64(rows), best.Seconds()/reference.Seconds()), nil
+	})
+}
+
+// show opens a live query of all rows of a company and says how long it took until they were there.
+func (s *stage) show(ctx context.Context, query, rows int) (took time.Duration, size int64, err error) {
+	var start, last time.Time
+	got, done := 0, make(chan struct{})
+	a := &audience{
+		company: func(int) string { return s.data.companyOf(query) },
+		queries: func(int) []string { return nil },
+		change: func(_ *client, frame []byte) {
+			got += rowsOf(frame)
+			size += int64(len(frame))
+			if !bytes.HasSuffix(frame, []byte(continued)) && last.IsZero() {
+				last = time.Now()
+				close(done)
+			}
+		},
+	}
+	if err := s.gather(ctx, 1, a); err != nil {
+		return 0, 0, err
+	}
+	profile := profiler{process: s.process, dir: s.options.ProfileDir}
+	if err := profile.start(ctx); err != nil {
+		return 0, 0, err
+	}
+	var failed error
+	if err := s.swarm.do(func() {
+		start = time.Now()
+		failed = s.swarm.say(s.swarm.clients[0], subscribeFrame(1, staffQuery(query), ""))
+	}); err != nil {
+		return 0, 0, err
+	}
+	if failed != nil {
+		return 0, 0, failed
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return 0, 0, ctx.Err()
+	case <-s.swarm.ended:
+		return 0, 0, s.swarm.failure()
+	case <-time.After(stall):
+		return 0, 0, fmt.Errorf("of %d rows %d have come", rows, got)
+	}
+	if got != rows {
+		return 0, 0, fmt.Errorf("the live query shows %d rows, not %d", got, rows)
+	}
+	return last.Sub(start), size, profile.stop(ctx)
+}
+
+// copyOut reads the same rows with psql, as JSON, and throws them away.
+func (s *stage) copyOut(ctx context.Context, query int) (time.Duration, error) {
+	program, err := clientProgram(s.cluster, "psql")
+	if err != nil {
+		return 0, err
+	}
+	cfg, err := pgconn.ParseConfig(s.cluster.URL())
+	if err != nil {
+		return 0, fmt.Errorf("the private PostgreSQL has no usable URL")
+	}
+	sql := fmt.Sprintf(`\copy (SELECT row_to_json(a) FROM appointments a WHERE company_id = '%s' AND staff_id = '%s') TO '%s'`,
+		s.data.companyOf(query), staffOf(query), os.DevNull)
+	cmd := exec.CommandContext(ctx, program, "--no-psqlrc", "--command", sql, "--host", cfg.Host, "--port", fmt.Sprint(cfg.Port), "--username", cfg.User, cfg.Database)
+	cmd.Env = append(os.Environ(), "PGPASSWORD="+cfg.Password)
+	start := time.Now()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return 0, fmt.Errorf("run psql: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return time.Since(start), nil
+}
+
+// clientProgram is one of PostgreSQL's, of the server's own version or from the PATH.
+func clientProgram(c *cluster, name string) (string, error) {
+	if c.BinDir() != "" {
+		path := filepath.Join(c.BinDir(), name)
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("%w: install PostgreSQL's client programs", err)
+	}
+	return path, nil
+}
