@@ -156,86 +156,148 @@ const (
 		pg_is_in_recovery()`
 )
 
-// Read runs q in a snapshot of its own, in one round trip. The table is locked
-// (ACCESS SHARE) before the snapshot is taken: an ALTER TABLE that rewrites it
-// between the two would leave the snapshot without rows. Flushes the WAL up to
-// the snapshot's position where it was not.
-func (s *Snapshotter) Read(ctx context.Context, q Select) (Snapshot, error) {
+// Read runs q in a snapshot of its own, in one round trip; see ReadAll.
+func (s *Snapshotter) Read(ctx context.Context, q Select) (snap Snapshot, err error) {
+	s.ReadAll(ctx, []Select{q}, func(_ int, of Snapshot, readErr error) { snap, err = of, readErr })
+	return snap, err
+}
+
+// ReadAll runs queries of one table in one snapshot and one round trip, and calls done for
+// each once its rows have been read. The table is locked (ACCESS SHARE) before the
+// snapshot is taken: an ALTER TABLE that rewrites it between the two would leave the
+// snapshot without rows. Flushes the WAL up to the snapshot's position where it was not. A
+// query that fails fails alone: those behind it are read in another snapshot.
+func (s *Snapshotter) ReadAll(ctx context.Context, queries []Select, done func(i int, snap Snapshot, err error)) {
+	for first := 0; first < len(queries); {
+		first += s.readSome(ctx, queries[first:], func(i int, snap Snapshot, err error) {
+			if err != nil && !errors.Is(err, ErrUnwanted) {
+				err = fmt.Errorf("snapshot of %s: %w", queries[first+i].Table, err)
+			}
+			done(first+i, snap, err)
+		})
+	}
+}
+
+// readSome reads queries up to the first that fails, and says how many are done.
+func (s *Snapshotter) readSome(ctx context.Context, queries []Select, done func(i int, snap Snapshot, err error)) int {
 	pool := s.pool
-	if q.Urgent {
+	if queries[0].Urgent {
 		pool = s.urgent
+	}
+	all := func(err error) int {
+		for i := range queries {
+			done(i, Snapshot{}, err)
+		}
+		return len(queries)
 	}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("snapshot of %s: %w", q.Table, err)
+		return all(err)
 	}
 	defer conn.Release()
-	if q.Unwanted != nil && q.Unwanted() {
-		return Snapshot{}, ErrUnwanted
-	}
-	bounded, cancel := context.WithTimeout(ctx, s.opts.LockTimeout+s.opts.StatementTimeout+s.opts.Margin)
-	defer cancel()
-	begun := time.Now()
-	snap, flushed, err := s.read(bounded, conn.Conn().PgConn(), q)
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "57014" && time.Since(begun) < s.opts.StatementTimeout {
-		return Snapshot{}, fmt.Errorf("snapshot of %s: canceled by somebody: %s", q.Table, pg.Message) // not a timeout: may be tried again
-	}
-	if err != nil {
-		return Snapshot{}, fmt.Errorf("snapshot of %s: %w", q.Table, err)
-	}
-	if flushed < snap.Position {
-		if err := emitHeartbeat(ctx, conn.Conn().PgConn()); err != nil {
-			return Snapshot{}, fmt.Errorf("snapshot of %s: %w", q.Table, err)
+	r := reading{s: s, conn: conn.Conn().PgConn(), queries: queries, wanted: make([]bool, len(queries)), done: done}
+	n := 0
+	for i, q := range queries {
+		if r.wanted[i] = q.Unwanted == nil || !q.Unwanted(); r.wanted[i] {
+			n++
 		}
 	}
-	return snap, nil
+	if n == 0 {
+		return all(ErrUnwanted)
+	}
+	bounded, cancel := context.WithTimeout(ctx, s.opts.LockTimeout+time.Duration(n)*s.opts.StatementTimeout+s.opts.Margin)
+	defer cancel()
+	err = r.run(bounded)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "57014" && time.Since(r.begun) < s.opts.StatementTimeout {
+		err = fmt.Errorf("canceled by somebody: %s", pg.Message) // not a timeout: may be tried again
+	}
+	switch {
+	case err == nil || r.next == len(queries): // what was read was read, also where COMMIT failed
+		return len(queries)
+	case !r.positioned:
+		return all(err)
+	}
+	done(r.next, Snapshot{}, err)
+	return r.next + 1
 }
 
-func (s *Snapshotter) read(ctx context.Context, conn *pgconn.PgConn, q Select) (snap Snapshot, flushed LSN, err error) {
-	p := conn.StartPipeline(ctx)
+// reading is one snapshot being read.
+type reading struct {
+	s       *Snapshotter
+	conn    *pgconn.PgConn
+	queries []Select
+	wanted  []bool
+	done    func(i int, snap Snapshot, err error)
+
+	positioned bool
+	next       int       // the first query that is not done
+	begun      time.Time
+}
+
+func (r *reading) run(ctx context.Context) error {
+	r.begun = time.Now()
+	p := r.conn.StartPipeline(ctx)
 	p.SendQueryParams(beginSQL, nil, nil, nil, nil)
-	p.SendQueryParams("LOCK TABLE "+q.Table.String()+" IN ACCESS SHARE MODE", nil, nil, nil, nil)
+	p.SendQueryParams("LOCK TABLE "+r.queries[0].Table.String()+" IN ACCESS SHARE MODE", nil, nil, nil, nil)
 	p.SendQueryParams(positionSQL, nil, nil, nil, nil)
-	p.SendQueryParams(q.SQL, textArgs(q.Args), nil, nil, nil)
+	for i, q := range r.queries {
+		if r.wanted[i] {
+			p.SendQueryParams(q.SQL, textArgs(q.Args), nil, nil, nil)
+		}
+	}
 	p.SendQueryParams("COMMIT", nil, nil, nil, nil)
 	if err := p.Sync(); err != nil {
-		return snap, 0, errors.Join(err, p.Close())
+		return errors.Join(err, p.Close())
 	}
-	snap, flushed, err = readPipeline(p, q)
+	err := r.readPipeline(ctx, p)
 	// Close drains what an error left unread.
-	if closeErr := p.Close(); err == nil {
+	if closeErr := p.Close(); err == nil && r.next < len(r.queries) {
 		err = closeErr
 	}
-	if err != nil && conn.TxStatus() != 'I' && !conn.IsClosed() {
-		_, rollbackErr := conn.Exec(ctx, "ROLLBACK").ReadAll()
+	if err != nil && r.conn.TxStatus() != 'I' && !r.conn.IsClosed() {
+		_, rollbackErr := r.conn.Exec(ctx, "ROLLBACK").ReadAll()
 		err = errors.Join(err, rollbackErr)
 	}
-	return snap, flushed, err
+	return err
 }
 
-func readPipeline(p *pgconn.Pipeline, q Select) (snap Snapshot, flushed LSN, err error) {
+func (r *reading) readPipeline(ctx context.Context, p *pgconn.Pipeline) error {
 	if err := skipResults(p, 2); err != nil { // BEGIN, LOCK TABLE
-		return snap, 0, err
+		return err
 	}
 	rr, err := nextResult(p)
 	if err != nil {
-		return snap, 0, err
+		return err
 	}
 	res := rr.Read()
 	if res.Err != nil {
-		return snap, 0, res.Err
+		return res.Err
 	}
-	if snap, flushed, err = parsePosition(res.Rows[0]); err != nil {
-		return snap, 0, err
+	snap, flushed, err := parsePosition(res.Rows[0])
+	if err != nil {
+		return err
 	}
-	if rr, err = nextResult(p); err != nil {
-		return snap, 0, err
+	r.positioned = true
+	if flushed < snap.Position {
+		flush := make(chan error, 1)
+		go func() { flush <- r.s.Heartbeat(ctx) }()
+		defer func() { <-flush }() // the WAL is flushed without it too, some time later
 	}
-	if err := readRows(rr, q); err != nil {
-		return snap, 0, err
+	for ; r.next < len(r.queries); r.next++ {
+		if !r.wanted[r.next] {
+			r.done(r.next, Snapshot{}, ErrUnwanted)
+			continue
+		}
+		if rr, err = nextResult(p); err != nil {
+			return err
+		}
+		if err := readRows(rr, r.queries[r.next]); err != nil {
+			return err
+		}
+		r.done(r.next, snap, nil)
 	}
-	return snap, flushed, skipResults(p, 1) // COMMIT
+	return skipResults(p, 1) // COMMIT
 }
 
 func readRows(rr *pgconn.ResultReader, q Select) error {

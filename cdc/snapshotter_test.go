@@ -293,3 +293,47 @@ func TestNothingIsCompiled(t *testing.T) {
 		}
 	}
 }
+
+// Of queries read together each is done once, in order, and one that fails fails alone.
+func TestSnapshotterReadAll(t *testing.T) {
+	b := newBench(t)
+	b.exec(t, "INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+	s := newTestSnapshotter(t, b, SnapshotterOptions{Connections: 1})
+	rows := make([][]string, 6)
+	queries := make([]Select, len(rows))
+	for i := range queries {
+		queries[i] = selectT(&rows[i])
+	}
+	queries[1].SQL = "SELECT 1 / (2 - id), v FROM public.t" // fails at its second row
+	queries[2].Unwanted = func() bool { return true }
+	queries[4].SQL = "SELECT id, w FROM public.t" // fails before its first
+	var snaps []Snapshot
+	var order []int
+	s.ReadAll(t.Context(), queries, func(i int, snap Snapshot, err error) {
+		order = append(order, i)
+		snaps = append(snaps, snap)
+		switch i {
+		case 1:
+			wantCode(t, err, "22012")
+		case 2:
+			if !errors.Is(err, ErrUnwanted) {
+				t.Errorf("query 2: %v", err)
+			}
+		case 4:
+			wantCode(t, err, "42703")
+		default:
+			if err != nil || !slices.Equal(rows[i], []string{"1,a", "2,b"}) {
+				t.Errorf("query %d: rows %q, %v", i, rows[i], err)
+			}
+		}
+	})
+	if want := []int{0, 1, 2, 3, 4, 5}; !slices.Equal(order, want) {
+		t.Fatalf("done were %v, want %v", order, want)
+	}
+	if len(rows[2]) > 0 {
+		t.Errorf("a query that nobody wants gave %q", rows[2])
+	}
+	if snaps[3].Position < snaps[0].Position || snaps[5].Position < snaps[3].Position {
+		t.Errorf("positions go back: %v", snaps)
+	}
+}

@@ -37,6 +37,7 @@ type entry struct {
 	time     int64 // commit time, 0 where the position is not one commit's
 	ops      []op
 	text     atomic.Pointer[[]byte] // the ops as frame members, made by the first reader
+	tellings atomic.Int32
 }
 
 func (e *entry) size() int {

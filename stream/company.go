@@ -31,7 +31,7 @@ type company struct {
 	users   int     // sessions; the hub's
 	stop    bool
 	ended   chan struct{} // closed when nothing is done any more
-	slots   chan struct{} // a place for each snapshot that may be read at once
+	reads   reads
 	log     *slog.Logger
 
 	served        *tables
@@ -63,6 +63,8 @@ type company struct {
 	at        cursor
 	marked    cdc.LSN                // idle clients are to be told a cursor of here or later
 	sealed    atomic.Pointer[string] // at, as clients get it; made by the first who needs it
+
+	retold atomic.Pointer[retold]
 }
 
 // scratch is memory used again for every change.
@@ -85,7 +87,7 @@ func newCompany(h *Hub, id string) *company {
 		id:       id,
 		ended:    make(chan struct{}),
 		inbox:    inbox{ready: make(chan struct{}, 1)},
-		slots:    make(chan struct{}, max(h.Connections-1, 1)),
+		reads:    reads{slots: make(chan struct{}, max(h.Connections-1, 1))},
 		log:      h.Log.With("company", id),
 		served:   h.tables(),
 		tables:   make(map[*shape]*table),

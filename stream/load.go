@@ -153,7 +153,7 @@ func (c *company) read(v *view, l *loading, attempt int) {
 		if attempt > 0 {
 			pause(h.ctx, min(time.Millisecond<<min(attempt, 10), time.Second))
 		}
-		snap, err := c.snapshot(q)
+		snap, err := c.reads.read(h, q)
 		read := time.Now()
 		if attempt == 0 {
 			l.read()
@@ -181,20 +181,6 @@ func (c *company) read(v *view, l *loading, attempt int) {
 			}
 		})
 	})
-}
-
-// snapshot reads q when it is the company's turn: one company, whatever it asks
-// for, leaves a connection to the others.
-func (c *company) snapshot(q cdc.Select) (cdc.Snapshot, error) {
-	if !q.Urgent {
-		select {
-		case c.slots <- struct{}{}:
-			defer func() { <-c.slots }()
-		case <-c.hub.ctx.Done():
-			return cdc.Snapshot{}, c.hub.ctx.Err()
-		}
-	}
-	return c.hub.Snapshotter.Read(c.hub.ctx, q)
 }
 
 // finish ends a hand-off at the company's position, or tries again.

@@ -49,10 +49,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	t.conn.SetReadLimit(s.options.FrameBytes)
 	a := admission{credentials: shown, transport: t, via: viaWebSocket, address: s.address(r)}
-	go func() {
-		defer release()
-		s.serve(t, a, known)
-	}()
+	go s.serve(t, a, known, release)
 }
 
 // open counts a connection in, or refuses it: the server stops, or the client's address
@@ -83,10 +80,21 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) (release func(), o
 	}, true
 }
 
-// serve runs one connection from its first frame to its end. known says that the
-// client has shown who it is.
-func (s *Server) serve(t *webSocket, a admission, known bool) {
-	defer t.Cut() // closed already unless something failed
+// serve lets one connection in and has it read. known says that the client has shown
+// who it is.
+func (s *Server) serve(t *webSocket, a admission, known bool, release func()) {
+	ends := []func(){release, t.Cut} // closed already unless something failed
+	end := func() {
+		for _, f := range slices.Backward(ends) {
+			f()
+		}
+	}
+	var read bool
+	defer func() {
+		if !read {
+			end()
+		}
+	}()
 	if !known {
 		var ok bool
 		if a.credentials, ok = s.firstFrame(t); !ok {
@@ -98,15 +106,15 @@ func (s *Server) serve(t *webSocket, a admission, known bool) {
 		refuse(t, no)
 		return
 	}
-	defer ss.leave()
+	ends = append(ends, ss.leave)
 	if !s.enter(ss) {
 		refuse(t, refused(errorf(CodeUnavailable, "the server stops: connect again")))
 		return
 	}
-	defer s.exit(ss)
-	defer t.keepAlive(s.options.PingInterval)()
+	ends = append(ends, func() { s.exit(ss) }, t.keepAlive(s.options.PingInterval))
 	ss.begin()
-	ss.read(t)
+	read = true
+	go ss.read(t, end)
 }
 
 // jitter spreads what many connections do regularly: d, a fifth more or less.
@@ -175,20 +183,23 @@ func truncateReason(reason string) string {
 	return strings.ToValidUTF8(reason[:117], "") + "..."
 }
 
-func (s *session) read(t *webSocket) {
-	for {
-		kind, frame, err := t.conn.Read(context.Background())
-		if err != nil {
-			s.logEnd(err)
-			return
-		}
-		t.hear()
-		if kind != websocket.MessageText {
-			s.refuse(errorAnswer{}, errBinary())
-			continue
-		}
-		s.handle(frame)
+// read takes one frame and leaves the next to a goroutine of its own: one that has
+// handled a frame has a stack several times as large as it takes to wait, and a client
+// waits nearly always. end is called at the connection's.
+func (s *session) read(t *webSocket, end func()) {
+	kind, frame, err := t.conn.Read(context.Background())
+	if err != nil {
+		s.logEnd(err)
+		end()
+		return
 	}
+	t.hear()
+	if kind == websocket.MessageText {
+		s.handle(frame)
+	} else {
+		s.refuse(errorAnswer{}, errBinary())
+	}
+	go s.read(t, end)
 }
 
 func (s *session) logEnd(err error) {

@@ -2,7 +2,9 @@ package stream
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/binary"
 	"net"
 	"net/http"
 	"sync"
@@ -14,8 +16,9 @@ import (
 
 // webSocket carries frames over one WebSocket.
 //
-// It writes pings and pongs itself: the library gives a control frame five seconds, and
-// then ends the connection, where all that a client has done is not to read for a while.
+// It writes all frames but the last itself. As to pings and pongs, the library gives a
+// control frame five seconds, and then ends the connection, where all that a client has
+// done is not to read for a while.
 type webSocket struct {
 	conn    *websocket.Conn
 	raw     net.Conn // under conn
@@ -27,9 +30,10 @@ type webSocket struct {
 	late *time.Timer // cuts off a client that does not take a frame in time; made with the first frame
 }
 
-// Opcodes of control frames, with the bit of a whole message.
+// Opcodes of frames, and the bit of a whole message.
 const (
 	frameWhole = 0x80
+	opcodeText = 0x1
 	opcodePing = 0x9
 	opcodePong = 0xA
 )
@@ -55,29 +59,79 @@ func acceptWebSocket(w http.ResponseWriter, r *http.Request, timeout time.Durati
 	return t, err
 }
 
-// hijacker keeps the connection that a WebSocket is made of.
+// hijacker keeps the connection that a WebSocket is made of, and gives it small
+// buffers: a client says little, and what it is told does not go through them.
 type hijacker struct {
 	http.ResponseWriter
 	conn net.Conn
 }
 
+const (
+	readBuffer  = 512
+	writeBuffer = 128 // of close frames
+)
+
 // Hijack implements http.Hijacker.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
 	h.conn = conn
-	return conn, rw, err
+	early, _ := rw.Peek(rw.Reader.Buffered()) // what the client has said already
+	r := bufio.NewReaderSize(bytes.NewReader(bytes.Clone(early)), max(readBuffer, len(early)))
+	_, _ = r.Peek(len(early)) // from memory
+	return conn, bufio.NewReadWriter(r, bufio.NewWriterSize(conn, writeBuffer)), nil
 }
 
 func (t *webSocket) hear() { t.heard.Store(time.Now().UnixNano()) }
 
-// Send implements transport. The write has no context: making one for every
-// frame costs more than this timer, which is used again.
+// Send implements transport. It writes the frame itself, as one: net.Conn does not let
+// anything between, and the library would take twice the time.
 func (t *webSocket) Send(frame []byte) error {
 	t.mu.Lock()
-	defer t.settle()
-	defer t.mu.Unlock()
-	defer t.hurryLocked().Stop()
-	return t.conn.Write(context.Background(), websocket.MessageText, frame)
+	late := t.hurryLocked()
+	err := writeText(t.raw, frame)
+	late.Stop()
+	t.mu.Unlock()
+	t.settle()
+	return err
+}
+
+// heads lends memory for a frame with its head.
+var heads = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxCopied is the longest frame that is copied behind its head; a longer one is
+// written from where it is.
+const maxCopied = 16 << 10
+
+func writeText(conn net.Conn, frame []byte) error {
+	buf := heads.Get().(*[]byte)
+	defer heads.Put(buf)
+	*buf = appendHead((*buf)[:0], len(frame))
+	if _, tcp := conn.(*net.TCPConn); tcp && len(frame) > maxCopied {
+		both := net.Buffers{*buf, frame}
+		_, err := both.WriteTo(conn)
+		return err
+	}
+	*buf = append(*buf, frame...)
+	_, err := conn.Write(*buf)
+	if cap(*buf) > maxPooledBuffer {
+		*buf = nil
+	}
+	return err
+}
+
+// appendHead appends the head of a whole text message of so many octets (RFC 6455, 5.2).
+func appendHead(dst []byte, length int) []byte {
+	dst = append(dst, frameWhole|opcodeText)
+	switch {
+	case length < 126:
+		return append(dst, byte(length))
+	case length < 1<<16:
+		return binary.BigEndian.AppendUint16(append(dst, 126), uint16(length))
+	}
+	return binary.BigEndian.AppendUint64(append(dst, 127), uint64(length))
 }
 
 // hurryLocked cuts the client off unless the timer is stopped in time.

@@ -201,8 +201,3 @@ func kindOf(frame []byte) string {
 
 // address is where a server listens, as host:port.
 func (p *process) address() string { return strings.TrimPrefix(p.url, "http://") }
-
-// staffQuery is the live query of a member of staff's appointments.
-func staffQuery(query int) string {
-	return fmt.Sprintf(`{"table":"appointments","where":[["staff_id","==",%q]]}`, staffOf(query))
-}

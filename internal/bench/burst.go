@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -50,7 +51,7 @@ func (s *stage) burst(ctx context.Context, n, commits int, flags ...string) (per
 	if err := s.swarm.do(func() { count.goal = n * commits }); err != nil {
 		return 0, nil, err
 	}
-	profile := profiler{process: s.process, dir: s.options.ProfileDir}
+	profile := profiler{process: s.process, dir: s.options.ProfileDir, name: strings.Join(flags, "")}
 	if err := profile.start(ctx); err != nil {
 		return 0, nil, err
 	}

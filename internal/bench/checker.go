@@ -25,7 +25,7 @@ func newChecker(d dataset, query int) *checker {
 const (
 	rowStart     = `{"id":"` // a row begins with its key, which is text; a subscription's id is a number
 	dataStart    = `{"type":"data",`
-	entryStart   = `[{"id":1,` // the frame's only subscription
+	entryStart   = `[{"id":1,`            // the frame's only subscription
 	snapshotNext = `"snapshot":{"token":` // the beginning of one: what continues it has none
 	modifiedNext = `"modified":[`
 	nextMember   = `],"`
@@ -86,7 +86,7 @@ func (c *checker) row(id []byte) int {
 		return 0
 	}
 	query, ordinal := c.data.locate(n)
-	if query != c.query {
+	if query != c.query || !c.data.shows(ordinal) {
 		c.faults++
 		return 0
 	}

@@ -49,7 +49,7 @@ func measureComeback(ctx context.Context, o Options) (string, error) {
 		}
 		a := &audience{
 			company:  d.companyOf,
-			queries:  func(n int) []string { return []string{staffQuery(n)} },
+			queries:  func(n int) []string { return []string{d.query(n)} },
 			change:   func(_ *client, frame []byte) { b.take(d, frame) },
 			comeback: b,
 		}

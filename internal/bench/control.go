@@ -115,6 +115,7 @@ func (c *control) answer(ctx context.Context, order string) (a answer, err error
 	case orderUsage, orderRest:
 		if order == orderRest {
 			debug.FreeOSMemory()
+			forgetPeak()
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
 			a.Memory.HeapAlloc, a.Memory.HeapInuse, a.Memory.StackInuse, a.Memory.Goroutines = m.HeapAlloc, m.HeapInuse, m.StackInuse, runtime.NumGoroutine()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -33,11 +34,39 @@ type dataset struct {
 	rows       int
 	queries    int
 	perCompany int // queries, and so rows of a block
+	hours      int // of which a live query shows the rows; 0: of all
 }
+
+// hoursOfRows is in how many hours the appointments of a member of staff are, by turns.
+const hoursOfRows = 500
 
 func (d dataset) companies() int    { return d.queries / d.perCompany }
 func (d dataset) blocks() int       { return d.rows / d.perCompany }
 func (d dataset) rowsPerQuery() int { return d.rows / d.queries }
+
+// shows says whether its live query shows a member of staff's appointment.
+func (d dataset) shows(ordinal int) bool { return d.hours == 0 || ordinal%hoursOfRows < d.hours }
+
+// shown is how many appointments all live queries show.
+func (d dataset) shown() (n int) {
+	for ordinal := range d.rowsPerQuery() {
+		if d.shows(ordinal) {
+			n += d.queries
+		}
+	}
+	return n
+}
+
+// query is the live query of a member of staff's appointments.
+func (d dataset) query(query int) string {
+	hours := ""
+	if d.hours > 0 {
+		hours = fmt.Sprintf(`,["starts_at","<",%q]`, firstHour.Add(time.Duration(d.hours)*time.Hour).Format(time.RFC3339))
+	}
+	return fmt.Sprintf(`{"table":"appointments","where":[["staff_id","==",%q]%s]}`, staffOf(query), hours)
+}
+
+var firstHour = time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
 
 // locate says which query shows an appointment, and which of its rows it is.
 func (d dataset) locate(appointment int) (query, ordinal int) {
@@ -93,10 +122,10 @@ func (d dataset) load(ctx context.Context, conn *pgx.Conn) error {
 			sqlID(clientPrefix, "n"), sqlID(companyPrefix, fmt.Sprintf("n / %d", clientsPerCompany)), d.companies()*clientsPerCompany-1),
 		fmt.Sprintf(`INSERT INTO appointments (id, company_id, branch_id, client_id, staff_id, service_type, status, starts_at, ends_at, notes, internal_notes, price)
 			SELECT %s, %s, %s, %s, %s, 'haircut', 'confirmed', t, t + interval '45 min', 'first visit', 'prefers the chair by the window', 38.00
-			FROM (SELECT n, '2026-01-05 09:00Z'::timestamptz + n %% 500 * interval '1 hour' AS t FROM generate_series(0, %d) n) s`,
+			FROM (SELECT n, '%s'::timestamptz + n / %d %% %d * interval '1 hour' AS t FROM generate_series(0, %d) n) s`,
 			sqlID(appointmentPrefix, "n"), sqlID(companyPrefix, company), sqlID(branchPrefix, company),
 			sqlID(clientPrefix, fmt.Sprintf("%s * %d + n %% %[2]d", company, clientsPerCompany)),
-			sqlID(staffPrefix, fmt.Sprintf("%s * %d + n %% %[2]d", company, d.perCompany)), d.rows-1),
+			sqlID(staffPrefix, fmt.Sprintf("%s * %d + n %% %[2]d", company, d.perCompany)), firstHour.Format(time.RFC3339), d.queries, hoursOfRows, d.rows-1),
 		"RESET session_replication_role",
 		"VACUUM (ANALYZE)",
 		"CHECKPOINT",

@@ -52,7 +52,7 @@ func (f *fanout) exact() error {
 func (f *fanout) audience(d dataset) *audience {
 	return &audience{
 		company: func(int) string { return d.companyOf(0) },
-		queries: func(int) []string { return []string{staffQuery(0)} },
+		queries: func(int) []string { return []string{d.query(0)} },
 		change:  f.count,
 	}
 }

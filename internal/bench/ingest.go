@@ -22,6 +22,7 @@ type ingest struct {
 	people   *audience
 	checkers []*checker
 	received int
+	expected int
 	last     time.Time
 	done     chan struct{} // closed when all have been received
 	profile  profiler
@@ -34,6 +35,7 @@ const (
 	ingestRows    = 1_000_000
 	ingestQueries = 10_000
 	hugeQueries   = 1_000
+	hugeHours     = 50
 	perCompany    = 100
 )
 
@@ -54,7 +56,7 @@ func measureIngest(ctx context.Context, o Options) (string, error) {
 // measureHuge is row 9.
 func measureHuge(ctx context.Context, o Options) (string, error) {
 	queries := o.scaled(hugeQueries/perCompany) * perCompany
-	d := dataset{rows: queries * ingestRows / hugeQueries, queries: queries, perCompany: perCompany}
+	d := dataset{rows: queries * ingestRows / hugeQueries, queries: queries, perCompany: perCompany, hours: hugeHours}
 	return onStage(ctx, o, d, func(s *stage) (string, error) {
 		i := &ingest{stage: s, commits: 1, load: func(ctx context.Context) error {
 			_, err := s.cluster.conn.Exec(ctx, "UPDATE appointments SET notes = $1, updated_at = now()", changedNotes)
@@ -74,17 +76,17 @@ func (i *ingest) measure(ctx context.Context) (r ingestResult, err error) {
 		return r, err
 	}
 	i.profile = profiler{process: i.process, dir: i.options.ProfileDir}
-	i.done = make(chan struct{})
+	i.done, i.expected = make(chan struct{}), i.data.shown()
 	i.checkers = make([]*checker, i.data.queries)
 	for q := range i.checkers {
 		i.checkers[q] = newChecker(i.data, q)
 	}
 	i.people = &audience{
 		company: i.data.companyOf,
-		queries: func(n int) []string { return []string{staffQuery(n)} },
+		queries: func(n int) []string { return []string{i.data.query(n)} },
 		change: func(c *client, frame []byte) {
 			fresh := i.checkers[c.number].change(frame)
-			if i.received += fresh; fresh > 0 && i.received == i.data.rows {
+			if i.received += fresh; fresh > 0 && i.received == i.expected {
 				i.last = time.Now()
 				close(i.done)
 			}
@@ -93,8 +95,8 @@ func (i *ingest) measure(ctx context.Context) (r ingestResult, err error) {
 	if err := i.gather(ctx, i.data.queries, i.people); err != nil {
 		return r, err
 	}
-	if i.people.rows != i.data.rows {
-		return r, fmt.Errorf("the live queries show %d rows at first, not %d", i.people.rows, i.data.rows)
+	if i.people.rows != i.expected {
+		return r, fmt.Errorf("the live queries show %d rows at first, not %d", i.people.rows, i.expected)
 	}
 	return i.run(ctx)
 }

@@ -78,7 +78,7 @@ func measureLatency(ctx context.Context, o Options) (string, error) {
 			company: func(n int) string { return d.companyOf(n * latencyQueries) },
 			queries: func(n int) (list []string) {
 				for q := range latencyQueries {
-					list = append(list, staffQuery(n*latencyQueries+q))
+					list = append(list, d.query(n*latencyQueries+q))
 				}
 				return list
 			},

@@ -46,7 +46,7 @@ func (s *stage) idle(ctx context.Context, n, shared int) (octets int64, err erro
 	}
 	a := &audience{
 		company: func(n int) string { return s.data.companyOf(n / shared) },
-		queries: func(n int) []string { return []string{staffQuery(n / shared)} },
+		queries: func(n int) []string { return []string{s.data.query(n / shared)} },
 		change:  func(*client, []byte) {},
 	}
 	if err := s.gather(ctx, n, a); err != nil {

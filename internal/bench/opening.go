@@ -49,7 +49,7 @@ func measureOpening(ctx context.Context, o Options) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		distinct, selects, err := s.open(ctx, clients, func(client, n int) string { return staffQuery(client*openingEach + n) },
+		distinct, selects, err := s.open(ctx, "distinct-", clients, func(client, n int) string { return d.query(client*openingEach + n) },
 			func(client int) string { return d.companyOf(client * openingEach) })
 		if err != nil {
 			return "", err
@@ -58,7 +58,7 @@ func measureOpening(ctx context.Context, o Options) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		same, one, err := s.open(ctx, clients, func(int, int) string { return staffQuery(0) }, func(int) string { return d.companyOf(0) })
+		same, one, err := s.open(ctx, "identical-", clients, func(int, int) string { return d.query(0) }, func(int) string { return d.companyOf(0) })
 		if err != nil {
 			return "", err
 		}
@@ -70,7 +70,7 @@ func measureOpening(ctx context.Context, o Options) (string, error) {
 
 // open has clients ask for openingEach live queries each, and gives how many were
 // shown a second and how many SELECTs that took.
-func (s *stage) open(ctx context.Context, clients int, query func(client, n int) string, company func(client int) string) (perSecond, selects int, err error) {
+func (s *stage) open(ctx context.Context, name string, clients int, query func(client, n int) string, company func(client int) string) (perSecond, selects int, err error) {
 	if err := s.serve(ctx); err != nil {
 		return 0, 0, err
 	}
@@ -86,7 +86,7 @@ func (s *stage) open(ctx context.Context, clients int, query func(client, n int)
 			requests[c] = appendMasked(requests[c], opText, subscribeFrame(n+1, query(c, n), ""))
 		}
 	}
-	profile := profiler{process: s.process, dir: s.options.ProfileDir}
+	profile := profiler{process: s.process, dir: s.options.ProfileDir, name: name}
 	if err := profile.start(ctx); err != nil {
 		return 0, 0, err
 	}

@@ -16,6 +16,7 @@ import (
 type profiler struct {
 	process *process
 	dir     string
+	name    string // of the files, before what they are
 	own     bytes.Buffer
 }
 
@@ -63,7 +64,7 @@ func (p *profiler) write(name string, profile []byte) error {
 	if err := os.MkdirAll(p.dir, 0o755); err != nil {
 		return fmt.Errorf("write a profile: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(p.dir, name), profile, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(p.dir, p.name+name), profile, 0o644); err != nil {
 		return fmt.Errorf("write a profile: %w", err)
 	}
 	return nil

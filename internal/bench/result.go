@@ -28,30 +28,29 @@ func (d *delivery) add(got *checker, c *client) {
 	d.bytes += c.bytes
 }
 
-// line is the row of the table, without its number and name.
+// line is row 1, without its number and name.
 func (r ingestResult) line(d dataset) string {
 	mine, theirs := rate(r.delivery.received, r.elapsed), rate(d.rows, r.reference)
-	ratio := 0.0
-	if theirs > 0 {
-		ratio = float64(mine) / float64(theirs)
-	}
 	changes := max(1, r.delivery.received)
-	return fmt.Sprintf("queries=%d walwire=%d rows/s pg_recvlogical=%d rows/s expected=%d received=%d lost=%d doubled=%d"+
-		" bytes/change=%d walwire_cpu=%.1f us/change ratio %.2f",
-		d.queries, mine, theirs, d.rows, r.delivery.received, d.rows-r.delivery.received, r.delivery.doubled,
-		r.delivery.bytes/int64(changes), float64(r.cpu.Microseconds())/float64(changes), ratio)
+	return fmt.Sprintf("queries=%d walwire=%d rows/s pg_recvlogical=%d rows/s %s walwire_cpu=%.1f us/change ratio %.2f",
+		d.queries, mine, theirs, r.counts(d), float64(r.cpu.Microseconds())/float64(changes), ratio(mine, theirs))
 }
 
-// hugeLine is row 9's.
+// hugeLine is row 9.
 func (r ingestResult) hugeLine(d dataset) string {
-	return fmt.Sprintf("rows=%d queries=%d walwire=%.1f s pg_recvlogical=%.1f s memory=%d MB limit=256 MB expected=%d received=%d lost=%d doubled=%d bytes/change=%d ratio %.2f",
-		d.rows, d.queries, r.elapsed.Seconds(), r.reference.Seconds(), r.memory>>20, d.rows, r.delivery.received, d.rows-r.delivery.received, r.delivery.doubled,
-		r.delivery.bytes/int64(max(1, r.delivery.received)), r.elapsed.Seconds()/r.reference.Seconds())
+	return fmt.Sprintf("rows=%d queries=%d walwire=%.1f s pg_recvlogical=%.1f s memory=%d MB limit=256 MB %s ratio %.2f",
+		d.rows, d.queries, r.elapsed.Seconds(), r.reference.Seconds(), r.memory>>20, r.counts(d), r.elapsed.Seconds()/r.reference.Seconds())
+}
+
+// counts tells how exact the delivery was.
+func (r ingestResult) counts(d dataset) string {
+	return fmt.Sprintf("expected=%d received=%d lost=%d doubled=%d bytes/change=%d", d.shown(), r.delivery.received,
+		d.shown()-r.delivery.received, r.delivery.doubled, r.delivery.bytes/int64(max(1, r.delivery.received)))
 }
 
 // exact fails unless everybody got each of their changes once.
 func (r ingestResult) exact(d dataset) error {
-	if lost := d.rows - r.delivery.received; lost != 0 || r.delivery.doubled != 0 || r.delivery.faults != 0 {
+	if lost := d.shown() - r.delivery.received; lost != 0 || r.delivery.doubled != 0 || r.delivery.faults != 0 {
 		return fmt.Errorf("the delivery is not exact: %d changes lost, %d doubled, %d frames or rows that must not be",
 			lost, r.delivery.doubled, r.delivery.faults)
 	}

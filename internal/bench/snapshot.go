@@ -76,7 +76,7 @@ func (s *stage) show(ctx context.Context, query, rows int) (took time.Duration, 
 	var failed error
 	if err := s.swarm.do(func() {
 		start = time.Now()
-		failed = s.swarm.say(s.swarm.clients[0], subscribeFrame(1, staffQuery(query), ""))
+		failed = s.swarm.say(s.swarm.clients[0], subscribeFrame(1, s.data.query(query), ""))
 	}); err != nil {
 		return 0, 0, err
 	}

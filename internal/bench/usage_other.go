@@ -8,3 +8,5 @@ import "errors"
 func ownUsage() (usage, error) {
 	return usage{}, errors.New("read the CPU time used: not written for this system")
 }
+
+func forgetPeak() {}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -21,20 +22,29 @@ func ownUsage() (u usage, err error) {
 	case "darwin":
 		u.Peak = int64(r.Maxrss)
 	case "linux":
-		u.Peak = int64(r.Maxrss) << 10
-		u.Resident, err = residentLinux()
+		u.Resident, u.Peak, err = residentLinux()
 	}
 	return u, err
 }
 
-func residentLinux() (int64, error) {
-	text, err := os.ReadFile("/proc/self/statm")
+// residentLinux gives what this process has resident, and the most since forgetPeak.
+func residentLinux() (now, peak int64, err error) {
+	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	var size, resident int64
-	if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
-		return 0, fmt.Errorf("read /proc/self/statm: %w", err)
+	for _, of := range []struct {
+		name string
+		to   *int64
+	}{{"VmRSS:", &now}, {"VmHWM:", &peak}} {
+		_, rest, _ := strings.Cut(string(text), of.name)
+		if _, err := fmt.Sscan(rest, of.to); err != nil {
+			return 0, 0, fmt.Errorf("read %s of /proc/self/status: %w", of.name, err)
+		}
+		*of.to <<= 10
 	}
-	return resident * int64(os.Getpagesize()), nil
+	return now, peak, nil
 }
+
+// forgetPeak has the peak count from now on, where the system can.
+func forgetPeak() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
