@@ -168,136 +168,149 @@ func (s *Snapshotter) Read(ctx context.Context, q Select) (snap Snapshot, err er
 // snapshot without rows. Flushes the WAL up to the snapshot's position where it was not. A
 // query that fails fails alone: those behind it are read in another snapshot.
 func (s *Snapshotter) ReadAll(ctx context.Context, queries []Select, done func(i int, snap Snapshot, err error)) {
-	for first := 0; first < len(queries); {
-		first += s.readSome(ctx, queries[first:], func(i int, snap Snapshot, err error) {
-			if err != nil && !errors.Is(err, ErrUnwanted) {
-				err = fmt.Errorf("snapshot of %s: %w", queries[first+i].Table, err)
-			}
-			done(first+i, snap, err)
-		})
+	r := reading{s: s, queries: queries, done: func(i int, snap Snapshot, err error) {
+		if err != nil && !errors.Is(err, ErrUnwanted) {
+			err = fmt.Errorf("snapshot of %s: %w", queries[i].Table, err)
+		}
+		done(i, snap, err)
+	}}
+	for i := range queries {
+		r.left = append(r.left, i)
+	}
+	for len(r.left) > 0 {
+		r.some(ctx)
 	}
 }
 
-// readSome reads queries up to the first that fails, and says how many are done.
-func (s *Snapshotter) readSome(ctx context.Context, queries []Select, done func(i int, snap Snapshot, err error)) int {
-	pool := s.pool
-	if queries[0].Urgent {
-		pool = s.urgent
-	}
-	all := func(err error) int {
-		for i := range queries {
-			done(i, Snapshot{}, err)
-		}
-		return len(queries)
+// reading is queries being read in one snapshot, or more where some fail.
+type reading struct {
+	s       *Snapshotter
+	queries []Select
+	done    func(i int, snap Snapshot, err error)
+	left    []int // of queries: those that are not done
+}
+
+// first ends the first query that is left.
+func (r *reading) first(snap Snapshot, err error) {
+	i := r.left[0]
+	r.left = r.left[1:]
+	r.done(i, snap, err)
+}
+
+// some reads queries up to the first that fails.
+func (r *reading) some(ctx context.Context) {
+	pool := r.s.pool
+	if r.queries[0].Urgent {
+		pool = r.s.urgent
 	}
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
-		return all(err)
+		r.fail(err)
+		return
 	}
 	defer conn.Release()
-	r := reading{s: s, conn: conn.Conn().PgConn(), queries: queries, wanted: make([]bool, len(queries)), done: done}
-	n := 0
-	for i, q := range queries {
-		if r.wanted[i] = q.Unwanted == nil || !q.Unwanted(); r.wanted[i] {
-			n++
+	var wanted []int
+	for _, i := range r.left {
+		if q := &r.queries[i]; q.Unwanted != nil && q.Unwanted() {
+			r.done(i, Snapshot{}, ErrUnwanted)
+		} else {
+			wanted = append(wanted, i)
 		}
 	}
-	if n == 0 {
-		return all(ErrUnwanted)
+	if r.left = wanted; len(wanted) == 0 {
+		return
 	}
-	bounded, cancel := context.WithTimeout(ctx, s.opts.LockTimeout+time.Duration(n)*s.opts.StatementTimeout+s.opts.Margin)
+	o := &r.s.opts
+	bounded, cancel := context.WithTimeout(ctx, o.LockTimeout+time.Duration(len(wanted))*o.StatementTimeout+o.Margin)
 	defer cancel()
-	err = r.run(bounded)
+	begun := time.Now()
+	positioned, err := r.run(bounded, conn.Conn().PgConn())
+	if err == nil {
+		return
+	}
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "57014" && time.Since(r.begun) < s.opts.StatementTimeout {
+	if errors.As(err, &pg) && pg.Code == "57014" && time.Since(begun) < o.StatementTimeout {
 		err = fmt.Errorf("canceled by somebody: %s", pg.Message) // not a timeout: may be tried again
 	}
-	switch {
-	case err == nil || r.next == len(queries): // what was read was read, also where COMMIT failed
-		return len(queries)
-	case !r.positioned:
-		return all(err)
+	if positioned {
+		r.first(Snapshot{}, err)
+	} else {
+		r.fail(err)
 	}
-	done(r.next, Snapshot{}, err)
-	return r.next + 1
 }
 
-// reading is one snapshot being read.
-type reading struct {
-	s       *Snapshotter
-	conn    *pgconn.PgConn
-	queries []Select
-	wanted  []bool
-	done    func(i int, snap Snapshot, err error)
-
-	positioned bool
-	next       int       // the first query that is not done
-	begun      time.Time
+// fail ends all queries that are left.
+func (r *reading) fail(err error) {
+	for len(r.left) > 0 {
+		r.first(Snapshot{}, err)
+	}
 }
 
-func (r *reading) run(ctx context.Context) error {
-	r.begun = time.Now()
-	p := r.conn.StartPipeline(ctx)
+// run reads the queries that are left; positioned says that an error is the first one's.
+func (r *reading) run(ctx context.Context, conn *pgconn.PgConn) (positioned bool, err error) {
+	p := conn.StartPipeline(ctx)
 	p.SendQueryParams(beginSQL, nil, nil, nil, nil)
 	p.SendQueryParams("LOCK TABLE "+r.queries[0].Table.String()+" IN ACCESS SHARE MODE", nil, nil, nil, nil)
 	p.SendQueryParams(positionSQL, nil, nil, nil, nil)
-	for i, q := range r.queries {
-		if r.wanted[i] {
-			p.SendQueryParams(q.SQL, textArgs(q.Args), nil, nil, nil)
-		}
+	for _, i := range r.left {
+		p.SendQueryParams(r.queries[i].SQL, textArgs(r.queries[i].Args), nil, nil, nil)
 	}
 	p.SendQueryParams("COMMIT", nil, nil, nil, nil)
 	if err := p.Sync(); err != nil {
-		return errors.Join(err, p.Close())
+		return false, errors.Join(err, p.Close())
 	}
-	err := r.readPipeline(ctx, p)
+	snap, flushed, err := readPosition(p)
+	if positioned = err == nil; positioned {
+		err = r.readPipeline(p, snap)
+	}
 	// Close drains what an error left unread.
-	if closeErr := p.Close(); err == nil && r.next < len(r.queries) {
+	if closeErr := p.Close(); err == nil {
 		err = closeErr
 	}
-	if err != nil && r.conn.TxStatus() != 'I' && !r.conn.IsClosed() {
-		_, rollbackErr := r.conn.Exec(ctx, "ROLLBACK").ReadAll()
+	if err != nil && conn.TxStatus() != 'I' && !conn.IsClosed() {
+		_, rollbackErr := conn.Exec(ctx, "ROLLBACK").ReadAll()
 		err = errors.Join(err, rollbackErr)
 	}
-	return err
+	if err == nil && flushed < snap.Position {
+		err = emitHeartbeat(ctx, conn)
+	}
+	if err == nil {
+		r.first(snap, nil)
+	}
+	return positioned, err
 }
 
-func (r *reading) readPipeline(ctx context.Context, p *pgconn.Pipeline) error {
+func readPosition(p *pgconn.Pipeline) (snap Snapshot, flushed LSN, err error) {
 	if err := skipResults(p, 2); err != nil { // BEGIN, LOCK TABLE
-		return err
+		return snap, 0, err
 	}
 	rr, err := nextResult(p)
 	if err != nil {
-		return err
+		return snap, 0, err
 	}
 	res := rr.Read()
 	if res.Err != nil {
-		return res.Err
+		return snap, 0, res.Err
 	}
-	snap, flushed, err := parsePosition(res.Rows[0])
-	if err != nil {
-		return err
-	}
-	r.positioned = true
-	if flushed < snap.Position {
-		flush := make(chan error, 1)
-		go func() { flush <- r.s.Heartbeat(ctx) }()
-		defer func() { <-flush }() // the WAL is flushed without it too, some time later
-	}
-	for ; r.next < len(r.queries); r.next++ {
-		if !r.wanted[r.next] {
-			r.done(r.next, Snapshot{}, ErrUnwanted)
-			continue
-		}
-		if rr, err = nextResult(p); err != nil {
+	return parsePosition(res.Rows[0])
+}
+
+// readPipeline takes the queries' answers. Each is done once it is read, so that who asked
+// for it does not wait for the others; the last is for the caller to end.
+func (r *reading) readPipeline(p *pgconn.Pipeline, snap Snapshot) error {
+	for {
+		rr, err := nextResult(p)
+		if err != nil {
 			return err
 		}
-		if err := readRows(rr, r.queries[r.next]); err != nil {
+		if err := readRows(rr, r.queries[r.left[0]]); err != nil {
 			return err
 		}
-		r.done(r.next, snap, nil)
+		if len(r.left) == 1 {
+			return skipResults(p, 1) // COMMIT
+		}
+		r.first(snap, nil)
 	}
-	return skipResults(p, 1) // COMMIT
 }
 
 func readRows(rr *pgconn.ResultReader, q Select) error {

@@ -294,7 +294,7 @@ func TestNothingIsCompiled(t *testing.T) {
 	}
 }
 
-// Of queries read together each is done once, in order, and one that fails fails alone.
+// Of queries read together each is done once, and one that fails fails alone.
 func TestSnapshotterReadAll(t *testing.T) {
 	b := newBench(t)
 	b.exec(t, "INSERT INTO t VALUES (1, 'a'), (2, 'b')")
@@ -327,13 +327,13 @@ func TestSnapshotterReadAll(t *testing.T) {
 			}
 		}
 	})
-	if want := []int{0, 1, 2, 3, 4, 5}; !slices.Equal(order, want) {
+	if want := []int{2, 0, 1, 3, 4, 5}; !slices.Equal(order, want) { // what nobody wants is done at once
 		t.Fatalf("done were %v, want %v", order, want)
 	}
 	if len(rows[2]) > 0 {
 		t.Errorf("a query that nobody wants gave %q", rows[2])
 	}
-	if snaps[3].Position < snaps[0].Position || snaps[5].Position < snaps[3].Position {
+	if snaps[3].Position < snaps[1].Position || snaps[5].Position < snaps[3].Position {
 		t.Errorf("positions go back: %v", snaps)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -27,7 +28,7 @@ func options(t *testing.T) (o Options, out *bytes.Buffer, temp string) {
 	t.Setenv("TMPDIR", temp)
 	out = new(bytes.Buffer)
 	return Options{
-		Only: []int{1}, Rows: 6_000, Queries: 600, Server: []string{self, serverArgument},
+		Only: []int{1}, Scale: 0.01, Server: []string{self, serverArgument}, Raw: []string{self, rawArgument},
 		Out: out, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}, out, temp
 }
@@ -44,16 +45,37 @@ func mustBeEmpty(t *testing.T, dir string) {
 	}
 }
 
-func TestIngest(t *testing.T) {
-	o, out, temp := options(t)
+// Each row that needs PostgreSQL's programs alone, as small as it gets.
+func TestRows(t *testing.T) {
+	const counts = `expected=[1-9]\d* received=[1-9]\d* lost=0 doubled=0 bytes/change=[1-9]\d+`
+	for row, want := range map[int]string{
+		1: `ingest queries=100 walwire=[1-9]\d* rows/s pg_recvlogical=[1-9]\d* rows/s ` + counts + ` walwire_cpu=\d+\.\d us/change ratio \d+\.\d\d`,
+		3: `bursts clients=50 commits/s=100 merged=[1-9]\d* changes/s unmerged=[1-9]\d* changes/s ` + counts + ` changes/frame=\d+\.\d ratio \d+\.\d\d`,
+		4: `latency clients=100 queries=200 commits/s=\d+ walwire p50=\S+ p99=\S+ p99.9=\S+ pg_recvlogical p50=\S+ p99=\S+ p99.9=\S+ ` + counts + ` p99 ratio \d+\.\d\d`,
+		7: `opening queries=100 walwire=[1-9]\d* queries/s selects=100 pgbench=[1-9]\d* queries/s identical=[1-9]\d* queries/s identical_selects=1 ratio \d+\.\d\d`,
+		8: `return clients=200 exact_after=\d+\.\d s limit=20 s resumed=200 reset=0 refused=0 selects=0 rows_wrong=0 backward=0 of_limit ratio \d+\.\d\d`,
+		9: `huge-transaction rows=100000 queries=100 walwire=\d+\.\d s pg_recvlogical=\d+\.\d s memory=\d+ MB limit=256 MB ` + counts + ` ratio \d+\.\d\d`,
+		10: `snapshot rows=1000 walwire=\d+ ms psql_copy=\d+ ms bytes/row=[1-9]\d+ ratio \d+\.\d\d`,
+	} {
+		t.Run(strconv.Itoa(row), func(t *testing.T) {
+			o, out, temp := options(t)
+			o.Only = []int{row}
+			if err := Run(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+			if !regexp.MustCompile(`^` + strconv.Itoa(row) + ` ` + want + `\n$`).MatchString(out.String()) {
+				t.Errorf("it prints %q", out)
+			}
+			mustBeEmpty(t, temp)
+		})
+	}
+}
+
+func TestProfile(t *testing.T) {
+	o, _, temp := options(t)
 	o.ProfileDir = filepath.Join(t.TempDir(), "profile")
 	if err := Run(t.Context(), o); err != nil {
 		t.Fatal(err)
-	}
-	line := regexp.MustCompile(`^1 ingest queries=600 walwire=[1-9]\d* rows/s pg_recvlogical=[1-9]\d* rows/s` +
-		` expected=6000 received=6000 lost=0 doubled=0 bytes/change=[1-9]\d+ walwire_cpu=\d+\.\d us/change ratio \d+\.\d\d\n$`)
-	if !line.MatchString(out.String()) {
-		t.Errorf("it prints %q", out)
 	}
 	for _, name := range []string{"cpu.pprof", "allocs.pprof", "allocs-before.pprof", "subscribers-cpu.pprof"} {
 		profile, err := os.ReadFile(filepath.Join(o.ProfileDir, name))
@@ -110,17 +132,26 @@ func TestServerFails(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	for name, edit := range map[string]func(*Options){
-		"ErrRows":    func(o *Options) { o.Rows = 150 },
-		"ErrQueries": func(o *Options) { o.Queries = 150 },
-		"ErrOnly":    func(o *Options) { o.Only = []int{11} },
+	for name, o := range map[string]Options{
+		"ErrScale": {Scale: 2},
+		"ErrSmall": {Scale: 0.001},
+		"ErrOnly":  {Only: []int{11}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := Options{Log: slog.New(slog.DiscardHandler)}
-			edit(&o)
+			o.Log = slog.New(slog.DiscardHandler)
 			if err := Run(t.Context(), o); err == nil {
 				t.Error("it is taken")
 			}
 		})
 	}
+}
+
+// Row 2 says what is missing where Socket.IO is not installed.
+func TestPeerMissing(t *testing.T) {
+	o, _, temp := options(t)
+	o.Only, o.Peers = []int{2}, t.TempDir()
+	if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "npm ci") {
+		t.Errorf("Run: %v", err)
+	}
+	mustBeEmpty(t, temp)
 }

@@ -35,7 +35,7 @@ func TestChecker(t *testing.T) {
 		{"ErrReset", []string{strings.Replace(good, `"modified"`, `"reset":true,"snapshot":{"rows"`, 1)}, 2, 0, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := newChecker(dataset{rows: 2_000, queries: 200}, 0)
+			c := newChecker(dataset{rows: 2_000, queries: 200, perCompany: 100}, 0)
 			fresh := 0
 			for _, f := range test.frames {
 				fresh += c.change([]byte(f))

@@ -3,7 +3,7 @@ package bench
 import "testing"
 
 func TestDatasetLocate(t *testing.T) {
-	d := dataset{rows: 6_000, queries: 300}
+	d := dataset{rows: 6_000, queries: 300, perCompany: 100}
 	seen := make(map[[2]int]bool)
 	for n := range d.rows {
 		query, ordinal := d.locate(n)
@@ -12,6 +12,9 @@ func TestDatasetLocate(t *testing.T) {
 		}
 		if seen[[2]int{query, ordinal}] {
 			t.Fatalf("appointment %d has the place of another", n)
+		}
+		if back := d.appointment(query, ordinal); back != n {
+			t.Fatalf("appointment %d is found as %d", n, back)
 		}
 		seen[[2]int{query, ordinal}] = true
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 func TestIngestResult(t *testing.T) {
-	d := dataset{rows: 1_000_000, queries: 1_000}
+	d := dataset{rows: 1_000_000, queries: 1_000, perCompany: 100}
 	good := ingestResult{elapsed: 10 * time.Second, reference: 9 * time.Second, cpu: 3 * time.Second,
 		delivery: delivery{received: 1_000_000, bytes: 600_000_000}}
 	t.Run("OK", func(t *testing.T) {
