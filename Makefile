@@ -14,7 +14,7 @@ VERSIONS ?= 14 15 16 17 18
 RACE ?= -race
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-sdk test-matrix torture lint fmt bench postgres compiler npm chromium
+.PHONY: help build demo test test-go test-sdk test-matrix torture lint fmt bench postgres compiler npm chromium
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -25,19 +25,23 @@ build: ## build bin/walwire
 demo: postgres build ## run everything with demo data (LISTEN=127.0.0.1:8080, DEMO_FLAGS=...)
 	@exec ./bin/walwire dev --listen $(LISTEN) $(DEMO_FLAGS)
 
+test: test-go ## run all tests with the race detector (PKG=./... TEST_FLAGS=... RACE=)
+	@$(if $(PKG),true,$(MAKE) -s test-sdk)
+
 # What is made to suffer from outside runs by itself.
-test: postgres compiler ## run all tests with the race detector (PKG=./... TEST_FLAGS=... RACE=)
+test-go: postgres compiler
 	@go test $(RACE) -timeout 20m $(TEST_FLAGS) $(or $(PKG),$$(go list ./... | grep -vE '/internal/(torture|faults|hostile)$$'))
 	@$(if $(PKG),true,go test $(RACE) -p 1 -timeout 20m $(TEST_FLAGS) ./internal/torture ./internal/faults ./internal/hostile)
-	@$(if $(PKG),true,$(MAKE) -s test-sdk)
 
 test-sdk: postgres npm chromium build ## check the TypeScript SDK, run its tests against the server, and print its size
 	@cd sdk && npm ci --silent --no-audit --no-fund && npm run -s check && npm run -s lint && \
 		NO_COLOR=1 WALWIRE_BINARY=$(CURDIR)/bin/walwire npm run -s test && npm run -s size
+	@cd bench/socketio && npm ci --silent --no-audit --no-fund
+	@./bin/walwire bench --only 2,6 --scale 0.04 --log-level error >/dev/null
 	@go test -count=1 ./internal/torture -args -seconds=15 -sdk=30 -clients=10 -shrink=0 -binary=$(CURDIR)/bin/walwire
 	@scripts/board-is-fresh
 
-test-matrix: postgres compiler npm ## run all tests on each major version of PostgreSQL, without the race detector (VERSIONS="14 18" PKG=./... TEST_FLAGS=...)
+test-matrix: postgres compiler npm ## run all Go tests on each major version of PostgreSQL, without the race detector (VERSIONS="14 18" PKG=./... TEST_FLAGS=...)
 	@PINS="$(MATRIX)" VERSIONS="$(VERSIONS)" PKG="$(PKG)" TEST_FLAGS="$(TEST_FLAGS)" scripts/test-matrix
 
 torture: postgres ## random writers, clients and faults, every state checked (SECONDS=60 SEED=n TORTURE_FLAGS=...)
@@ -52,8 +56,9 @@ lint: ## check format, go vet and staticcheck
 fmt: ## format the code
 	@gofmt -l -w .
 
-bench: postgres build ## measure; ONLY=1 for one part of it
-	@./bin/walwire bench $(if $(ONLY),--only $(ONLY))
+bench: postgres npm build ## measure everything beside its peers (ONLY=2 for one row, BENCH_FLAGS="--scale 0.1 --profile DIR")
+	@cd bench/socketio && npm ci --silent --no-audit --no-fund
+	@./bin/walwire bench $(if $(ONLY),--only $(ONLY)) $(BENCH_FLAGS)
 
 # Debian's package would make a cluster and start a service: it is told not to,
 # unless the machine has a set-up of its own.

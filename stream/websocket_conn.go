@@ -26,8 +26,8 @@ type webSocket struct {
 	heard   atomic.Int64 // when something last came, in Unix nanoseconds
 	owed    atomic.Pointer[[]byte]
 
-	mu   sync.Mutex  // held while something is written; protects following
-	late *time.Timer // cuts off a client that does not take a frame in time; made with the first frame
+	mu  sync.Mutex // held while something is written; protects following
+	due time.Time  // when the client has to have taken what is being written
 }
 
 // Opcodes of frames, and the bit of a whole message.
@@ -90,12 +90,15 @@ func (t *webSocket) hear() { t.heard.Store(time.Now().UnixNano()) }
 // anything between, and the library would take twice the time.
 func (t *webSocket) Send(frame []byte) error {
 	t.mu.Lock()
-	late := t.hurryLocked()
+	t.hurryLocked()
 	err := writeText(t.raw, frame)
-	late.Stop()
 	t.mu.Unlock()
+	if err != nil {
+		_ = t.raw.Close() // a frame of which a part has gone out is the last
+		return err
+	}
 	t.settle()
-	return err
+	return nil
 }
 
 // heads lends memory for a frame with its head.
@@ -134,14 +137,13 @@ func appendHead(dst []byte, length int) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, 127), uint64(length))
 }
 
-// hurryLocked cuts the client off unless the timer is stopped in time.
-func (t *webSocket) hurryLocked() *time.Timer {
-	if t.late == nil {
-		t.late = time.AfterFunc(t.timeout, func() { _ = t.conn.CloseNow() })
-	} else {
-		t.late.Reset(t.timeout)
+// hurryLocked gives the client its time to take what is written next. A deadline costs as
+// much as a small write, so one that has hardly begun to run stays.
+func (t *webSocket) hurryLocked() {
+	if now := time.Now(); t.due.Sub(now) < t.timeout-t.timeout/4 {
+		t.due = now.Add(t.timeout)
+		_ = t.raw.SetWriteDeadline(t.due) // the write tells
 	}
-	return t.late
 }
 
 // control writes a control frame where nothing else is being written: a write is as good
@@ -151,8 +153,10 @@ func (t *webSocket) control(opcode byte, payload []byte) bool {
 		return false
 	}
 	defer t.mu.Unlock()
-	defer t.hurryLocked().Stop()
-	_, _ = t.raw.Write(append([]byte{frameWhole | opcode, byte(len(payload))}, payload...)) // the reader sees its end
+	t.hurryLocked()
+	if _, err := t.raw.Write(append([]byte{frameWhole | opcode, byte(len(payload))}, payload...)); err != nil {
+		_ = t.raw.Close() // the reader sees that
+	}
 	return true
 }
 
