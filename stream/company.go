@@ -16,7 +16,7 @@ const (
 	// publishOps bounds what is collected before it is published.
 	publishOps = 20_000
 	// maxPatience bounds how long what was applied waits for more.
-	maxPatience = 500 * time.Millisecond
+	maxPatience = 2 * time.Second
 	// lagTolerated is the lag below which nothing waits.
 	lagTolerated = 20 * time.Millisecond
 )

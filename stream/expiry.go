@@ -30,21 +30,33 @@ func (s *session) lastUntil(expires time.Time) {
 	if s.closed {
 		return
 	}
-	s.stopClocksLocked()
-	s.clocks = []*time.Timer{
-		time.AfterFunc(notice, func() { s.say(expiring{"expiring", expiryText(expires)}) }),
-		time.AfterFunc(left, func() {
-			s.say(errorFrame(0, errorf(CodeUnauthenticated, "the token has expired: connect with a new one")))
-			s.close(CloseTokenExpired, "token expired")
-		}),
-	}
+	s.stopClockLocked()
+	s.clock = time.AfterFunc(notice, func() { s.tokenEnds(expires) })
 }
 
-func (s *session) stopClocksLocked() {
-	for _, t := range s.clocks {
-		t.Stop()
+// tokenEnds says that the token ends soon, and then that it has ended.
+func (s *session) tokenEnds(expires time.Time) {
+	if left := time.Until(expires); left > 0 {
+		s.mu.Lock()
+		mine := s.clock != nil && expires.Equal(s.principal.Load().Expires) // not renewed meanwhile
+		if mine {
+			s.clock.Reset(left)
+		}
+		s.mu.Unlock()
+		if mine {
+			s.say(expiring{"expiring", expiryText(expires)})
+		}
+		return
 	}
-	s.clocks = nil
+	s.say(errorFrame(0, errorf(CodeUnauthenticated, "the token has expired: connect with a new one")))
+	s.close(CloseTokenExpired, "token expired")
+}
+
+func (s *session) stopClockLocked() {
+	if s.clock != nil {
+		s.clock.Stop()
+		s.clock = nil
+	}
 }
 
 // renew takes a new token for the same user and company. Without success the session

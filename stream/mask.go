@@ -20,7 +20,8 @@ type mask struct {
 	id       string // canonical
 	verbatim bool   // values as PostgreSQL's text in JSON strings: for walwire's own reading
 	columns  []maskColumn
-	keys     int // so many of columns are the key
+	keys     int    // so many of columns are the key
+	head     []byte // see view.head; made by the first who needs it, of one company
 }
 
 type maskColumn struct {

@@ -60,7 +60,7 @@ type ServerOptions struct {
 	Subscriptions  int           // of one connection; 100
 	// Unmerged sends every commit of a live query in a frame of its own, for comparison.
 	Unmerged bool
-	Filter         predicate.Limits
+	Filter   predicate.Limits
 	// Ready says why the server can't serve now, nil when it can.
 	Ready func() error
 	Log   *slog.Logger

@@ -72,8 +72,8 @@ type session struct {
 	closing   *closing
 	begun     bool // the welcome is the first that is said
 	closed    bool
-	clocks    []*time.Timer // of the token's end
-	unpace    func()        // ends the reader's wait for its turn; nil: none
+	clock     *time.Timer // of the token's end
+	unpace    func()      // ends the reader's wait for its turn; nil: none
 }
 
 type closing struct {
@@ -384,7 +384,7 @@ func (s *session) shut() {
 	s.mu.Lock()
 	s.closed = true
 	s.control = nil
-	s.stopClocksLocked()
+	s.stopClockLocked()
 	if s.unpace != nil {
 		s.unpace()
 	}

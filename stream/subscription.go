@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"encoding/binary"
 	"strconv"
 
 	"github.com/walwire/walwire/auth"
@@ -150,12 +151,7 @@ func (c *company) viewOf(q *query) *view {
 		t = newTable(q.shape)
 		c.tables[q.shape] = t
 	}
-	m := newMask(q.shape.columns, q.shape.key, q.columns, q.verbatim)
-	if known := t.masks[m.id]; known != nil {
-		m = known
-	} else {
-		t.masks[m.id] = m
-	}
+	m := t.mask(q)
 	order := t.ordering(q)
 	id := q.predicate.Canonical() + "\x00" + m.id
 	if order != nil {
@@ -177,6 +173,33 @@ func (c *company) viewOf(q *query) *view {
 	c.hub.Metrics.Views.Inc()
 	return v
 }
+
+// mask gives what a query shows of a row, as views share it.
+func (t *table) mask(q *query) *mask {
+	var memory [64]byte
+	asked := memory[:0]
+	for _, c := range q.columns {
+		asked = binary.AppendUvarint(asked, uint64(c)+1)
+	}
+	if q.verbatim {
+		asked = append(asked, 0)
+	}
+	if m := t.asked[string(asked)]; m != nil {
+		return m
+	}
+	m := newMask(q.shape.columns, q.shape.key, q.columns, q.verbatim)
+	if known := t.masks[m.id]; known != nil {
+		m = known
+	} else {
+		t.masks[m.id] = m
+	}
+	if len(t.asked) < maxAsked { // clients may ask in any order
+		t.asked[string(asked)] = m
+	}
+	return m
+}
+
+const maxAsked = 100
 
 // ordering gives the order of a query as views share it, nil without one.
 func (t *table) ordering(q *query) *ordering {
@@ -205,6 +228,9 @@ func (v *view) base() *base {
 
 // head is the frame members that describe key and columns.
 func (v *view) head() []byte {
+	if v.mask.head != nil {
+		return v.mask.head
+	}
 	head := []byte(`"key":[`)
 	for i := range v.mask.columns[:v.mask.keys] {
 		if i > 0 {
@@ -223,7 +249,8 @@ func (v *view) head() []byte {
 		head = appendString(head, v.mask.columns[i].Type.Name)
 		head = append(head, '}')
 	}
-	return append(head, ']')
+	v.mask.head = append(head, ']')
+	return v.mask.head
 }
 
 func (c *company) attachLocked(sub *subscription, b *base, next uint64) {

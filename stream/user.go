@@ -39,7 +39,7 @@ func (s *session) lookUp(ctx context.Context, claims *auth.Principal) (*user, er
 		return nil, errorf(CodeUnavailable, "the server can't tell now who users are: try again later")
 	}
 	u := &user{claims: *claims}
-	known := maps.Clone(claims.Attributes)
+	known := claims.Attributes
 	for _, row := range schema.Mapping.UserRows() {
 		if !row.Applies(claims.Roles) {
 			continue
@@ -56,6 +56,9 @@ func (s *session) lookUp(ctx context.Context, claims *auth.Principal) (*user, er
 		found, err := attributes(row, rows)
 		if err != nil {
 			return nil, err
+		}
+		if len(u.lookups) == 1 {
+			known = maps.Clone(known)
 		}
 		maps.Copy(known, found)
 	}
@@ -119,7 +122,9 @@ func (u *user) principal() (*auth.Principal, error) {
 // by is who the user is by the rows that read gives of each lookup.
 func (u *user) by(read func(l *lookup, match *predicate.Node) ([][]byte, error)) (*auth.Principal, error) {
 	p := u.claims
-	p.Attributes = maps.Clone(p.Attributes)
+	if len(u.lookups) > 0 {
+		p.Attributes = maps.Clone(p.Attributes)
+	}
 	rows := make([][][]byte, len(u.lookups))
 	for i := range u.lookups {
 		l := &u.lookups[i]

@@ -14,6 +14,7 @@ type table struct {
 	rows  map[string]*heldRow // by canonical key: every row that some live view shows
 	views map[string]*view    // by canonical query
 	masks map[string]*mask
+	asked map[string]*mask // by what queries ask for, whatever its order
 	// orderings are by their canonical form.
 	orderings map[string]*ordering
 	index     index[*view]
@@ -31,6 +32,7 @@ func newTable(s *shape) *table {
 		rows:    make(map[string]*heldRow),
 		views:   make(map[string]*view),
 		masks:   make(map[string]*mask),
+		asked:   make(map[string]*mask),
 		loading: make(map[*view]struct{}),
 		eval:    predicate.NewRow(s.columns),
 		former:  predicate.NewRow(s.columns),

@@ -187,6 +187,7 @@ func truncateReason(reason string) string {
 // handled a frame has a stack several times as large as it takes to wait, and a client
 // waits nearly always. end is called at the connection's.
 func (s *session) read(t *webSocket, end func()) {
+	t.rest()
 	kind, frame, err := t.conn.Read(context.Background())
 	if err != nil {
 		s.logEnd(err)

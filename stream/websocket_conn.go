@@ -21,7 +21,8 @@ import (
 // done is not to read for a while.
 type webSocket struct {
 	conn    *websocket.Conn
-	raw     net.Conn // under conn
+	raw     net.Conn      // under conn
+	early   *bufio.Reader // what conn has read of raw and not taken
 	timeout time.Duration
 	heard   atomic.Int64 // when something last came, in Unix nanoseconds
 	owed    atomic.Pointer[[]byte]
@@ -55,7 +56,7 @@ func acceptWebSocket(w http.ResponseWriter, r *http.Request, timeout time.Durati
 		},
 		OnPongReceived: func(context.Context, []byte) { t.hear() },
 	})
-	t.conn, t.raw = conn, hijacker.conn
+	t.conn, t.raw, t.early = conn, hijacker.conn, hijacker.early
 	return t, err
 }
 
@@ -63,11 +64,12 @@ func acceptWebSocket(w http.ResponseWriter, r *http.Request, timeout time.Durati
 // buffers: a client says little, and what it is told does not go through them.
 type hijacker struct {
 	http.ResponseWriter
-	conn net.Conn
+	conn  net.Conn
+	early *bufio.Reader
 }
 
 const (
-	readBuffer  = 512
+	readBuffer  = 128
 	writeBuffer = 128 // of close frames
 )
 
@@ -81,6 +83,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	early, _ := rw.Peek(rw.Reader.Buffered()) // what the client has said already
 	r := bufio.NewReaderSize(bytes.NewReader(bytes.Clone(early)), max(readBuffer, len(early)))
 	_, _ = r.Peek(len(early)) // from memory
+	h.early = r
 	return conn, bufio.NewReadWriter(r, bufio.NewWriterSize(conn, writeBuffer)), nil
 }
 

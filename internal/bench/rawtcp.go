@@ -32,7 +32,7 @@ func ServeRaw(in io.Reader, out io.Writer) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
-	accepted := make(chan net.Conn)
+	accepted := make(chan net.Conn, 1<<16) // nobody waits in the backlog until the first order
 	var conns []net.Conn
 	go func() {
 		for {
