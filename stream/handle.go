@@ -191,6 +191,9 @@ func (s *session) listen(r *request) *Error {
 	}
 	since, _ := r.Events.since() // checked
 	s.mu.Lock()
+	if s.listening == nil {
+		s.listening = make(map[uint64]*listener)
+	}
 	s.listening[r.ID] = l
 	s.mu.Unlock()
 	err := errorf(CodeUnavailable, "the server stops: connect again")

@@ -68,7 +68,7 @@ type session struct {
 	waits     []*wait
 	asked     uint64 // waits so far
 	byID      map[uint64]*subscription
-	listening map[uint64]*listener // by id
+	listening map[uint64]*listener // by id; made with the first
 	closing   *closing
 	begun     bool // the welcome is the first that is said
 	closed    bool
@@ -97,7 +97,7 @@ const maxReading = 16
 const maxControl = 256
 
 func newSession(s *Server, id string, p *auth.Principal, t transport) *session {
-	ss := &session{id: id, server: s, since: time.Now(), transport: t, byID: make(map[uint64]*subscription), listening: make(map[uint64]*listener), reading: make(chan struct{}, maxReading)}
+	ss := &session{id: id, server: s, since: time.Now(), transport: t, byID: make(map[uint64]*subscription), reading: make(chan struct{}, maxReading)}
 	ss.principal.Store(p)
 	if s.options.FramesPerSecond > 0 {
 		ss.pace = rate.NewLimiter(rate.Limit(s.options.FramesPerSecond), s.options.FramesBurst)

@@ -158,6 +158,7 @@ func (c *company) viewOf(q *query) *view {
 		id += "\x00" + order.id + "\x00" + strconv.Itoa(q.limit)
 	}
 	if v := t.views[id]; v != nil {
+		q.predicate = v.predicate // the same: one is enough
 		return v
 	}
 	v := &view{

@@ -83,38 +83,43 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) (release func(), o
 // serve lets one connection in and has it read. known says that the client has shown
 // who it is.
 func (s *Server) serve(t *webSocket, a admission, known bool, release func()) {
-	ends := []func(){release, t.Cut} // closed already unless something failed
-	end := func() {
-		for _, f := range slices.Backward(ends) {
-			f()
-		}
+	ss := s.letIn(t, a, known)
+	if ss == nil {
+		t.Cut() // closed already unless something failed
+		release()
+		return
 	}
-	var read bool
-	defer func() {
-		if !read {
-			end()
-		}
-	}()
+	t.keepAlive(s.options.PingInterval)
+	ss.begin()
+	go ss.read(t, func() {
+		t.endPings()
+		s.exit(ss)
+		ss.leave()
+		t.Cut()
+		release()
+	})
+}
+
+// letIn gives the session of a client that has shown who it is, nil where it has not, and has
+// been told so.
+func (s *Server) letIn(t *webSocket, a admission, known bool) *session {
 	if !known {
 		var ok bool
 		if a.credentials, ok = s.firstFrame(t); !ok {
-			return
+			return nil
 		}
 	}
 	ss, no := s.admit(context.Background(), a)
 	if no != nil {
 		refuse(t, no)
-		return
+		return nil
 	}
-	ends = append(ends, ss.leave)
 	if !s.enter(ss) {
 		refuse(t, refused(errorf(CodeUnavailable, "the server stops: connect again")))
-		return
+		ss.leave()
+		return nil
 	}
-	ends = append(ends, func() { s.exit(ss) }, t.keepAlive(s.options.PingInterval))
-	ss.begin()
-	read = true
-	go ss.read(t, end)
+	return ss
 }
 
 // jitter spreads what many connections do regularly: d, a fifth more or less.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -26,6 +27,10 @@ type webSocket struct {
 	timeout time.Duration
 	heard   atomic.Int64 // when something last came, in Unix nanoseconds
 	owed    atomic.Pointer[[]byte]
+
+	interval time.Duration // between pings
+	next     *time.Timer
+	over     atomic.Bool // no more of them
 
 	mu  sync.Mutex // held while something is written; protects following
 	due time.Time  // when the client has to have taken what is being written
@@ -191,27 +196,27 @@ func (t *webSocket) Close(code int, reason string) {
 func (t *webSocket) Cut() { _ = t.conn.CloseNow() }
 
 // keepAlive pings the client regularly and cuts off one of which nothing has come for too
-// long: what lies between can let a connection go without a word to either end. stop ends
+// long: what lies between can let a connection go without a word to either end. endPings ends
 // that.
-func (t *webSocket) keepAlive(interval time.Duration) (stop func()) {
-	var next *time.Timer
-	var over atomic.Bool
-	started := make(chan struct{})
-	next = time.AfterFunc(jitter(interval), func() {
-		<-started
-		if over.Load() {
-			return
-		}
-		if quiet := time.Since(time.Unix(0, t.heard.Load())); quiet > t.timeout+interval {
-			_ = t.conn.CloseNow() // its reader sees that
-			return
-		}
-		t.control(opcodePing, nil)
-		next.Reset(jitter(interval))
-	})
-	close(started)
-	return func() {
-		over.Store(true)
-		next.Stop()
+func (t *webSocket) keepAlive(interval time.Duration) {
+	t.interval = interval
+	t.next = time.AfterFunc(math.MaxInt64, t.beat) // never: it is set before it begins
+	t.next.Reset(jitter(interval))
+}
+
+func (t *webSocket) beat() {
+	if t.over.Load() {
+		return
 	}
+	if quiet := time.Since(time.Unix(0, t.heard.Load())); quiet > t.timeout+t.interval {
+		_ = t.conn.CloseNow() // its reader sees that
+		return
+	}
+	t.control(opcodePing, nil)
+	t.next.Reset(jitter(t.interval))
+}
+
+func (t *webSocket) endPings() {
+	t.over.Store(true)
+	t.next.Stop()
 }
