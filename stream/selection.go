@@ -33,7 +33,11 @@ func (v *view) selection(company string, limit int) (q cdc.Select, collect func(
 
 	rows := make(map[string]loadedRow)
 	from := &values{index: index}
-	order, placed := v.order.copy(), predicate.NewRow(s.columns)
+	order := v.order.copy()
+	var placed *predicate.Row
+	if order != nil {
+		placed = predicate.NewRow(s.columns)
+	}
 	var key, buf []byte
 	q.Row = func(row [][]byte) error {
 		if v.window == nil && len(rows) == limit {
@@ -48,10 +52,12 @@ func (v *view) selection(company string, limit int) (q cdc.Select, collect func(
 		if buf, keyEnd, err = v.mask.append(buf[:0], from); err != nil {
 			return err
 		}
-		placed.Reset(from)
-		place, err := order.placeOf(placed, uint64(len(rows)+1))
-		if err != nil {
-			return err
+		place := ""
+		if order != nil {
+			placed.Reset(from)
+			if place, err = order.placeOf(placed, uint64(len(rows)+1)); err != nil {
+				return err
+			}
 		}
 		rows[string(key)] = loadedRow{encoding{json: append(make([]byte, 0, len(buf)), buf...), key: keyEnd}, place}
 		return nil
