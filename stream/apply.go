@@ -200,7 +200,9 @@ func (c *company) settle(xid uint32, tb *table, p *pending) error {
 	n.nth++
 	if !p.gone {
 		n.row = row{binding: p.change.binding, tuple: p.change.New}
-		if err := c.match(tb); err != nil {
+		tb.eval.Reset(&n.row)
+		var err error
+		if n.matched, err = tb.index.match(tb.eval, n.matched); err != nil {
 			return err
 		}
 	}
@@ -229,31 +231,6 @@ func (c *company) settle(xid uint32, tb *table, p *pending) error {
 		}
 	}
 	return nil
-}
-
-// match collects the views that show scratch.row, each once.
-func (c *company) match(tb *table) error {
-	n := &c.scratch
-	n.seen++
-	tb.eval.Reset(&n.row)
-	var failed error
-	err := tb.index.candidates(tb.eval, func(v *view) {
-		if v.mark == n.seen {
-			return
-		}
-		v.mark = n.seen
-		ok, err := v.predicate.Eval(tb.eval)
-		if err != nil {
-			failed = err
-		}
-		if ok {
-			n.matched = append(n.matched, v)
-		}
-	})
-	if err == nil {
-		err = failed
-	}
-	return err
 }
 
 // hideFrom takes a row out of the live views that no longer match.

@@ -76,9 +76,10 @@ type scratch struct {
 	pending   []pending
 	at        map[string]int
 	matched   []*view
-	seen      uint64 // generation of view.mark
-	nth       uint64 // counts the rows that row has held
-	formerRow row    // as it was
+	seen      uint64  // generation of view.mark
+	nth       uint64  // counts the rows that row has held
+	formerRow row     // as it was
+	formers   []*view // which showed it
 }
 
 func newCompany(h *Hub, id string) *company {

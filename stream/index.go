@@ -3,36 +3,37 @@ package stream
 import (
 	"fmt"
 	"slices"
-	"unsafe"
 
 	"github.com/walwire/walwire/mapping/predicate"
 )
 
-// index finds the views that may show a row without a look at every view. Each
-// view stands at its predicate's anchors: under an equality in a map, under a
-// range in an interval tree, and only where it has neither in a list that every
-// change walks.
+// index finds the views that show a row without a look at every view. Each view stands
+// at its predicate's anchors: under an equality in a hash table, under a range in an
+// interval tree, and only where it has neither in a list that every change walks. What
+// else its predicate asks is checked there.
 type index[T anchored] struct {
 	columns []columnIndex[T] // those with an anchor
-	scan    []T
+	scan    []posted[T]
+	once    once[T]
 }
 
 // anchored is what an index finds.
 type anchored interface {
 	comparable
-	anchorList() []predicate.Anchor
+	condition() *predicate.Node
+	anchorList() []predicate.Anchor // of the condition
 }
 
+func (v *view) condition() *predicate.Node     { return v.predicate }
 func (v *view) anchorList() []predicate.Anchor { return v.anchors }
 
 // columnIndex holds the anchors on one column.
 type columnIndex[T anchored] struct {
 	column   int
 	uses     int
-	equal    map[string][]T
-	contains map[string][]T
+	equal    postings[T]
+	contains postings[T]
 	ranges   intervalTree[T]
-	nRanges  int
 }
 
 func (ix *index[T]) column(column int) *columnIndex[T] {
@@ -41,32 +42,36 @@ func (ix *index[T]) column(column int) *columnIndex[T] {
 			return &ix.columns[i]
 		}
 	}
-	ix.columns = append(ix.columns, columnIndex[T]{column: column, equal: make(map[string][]T), contains: make(map[string][]T)})
+	ix.columns = append(ix.columns, columnIndex[T]{column: column})
 	return &ix.columns[len(ix.columns)-1]
 }
 
 func (ix *index[T]) add(v T) {
-	for _, a := range v.anchorList() {
+	anchors := v.anchorList()
+	checks := v.condition().Checks(anchors)
+	for i := range anchors {
+		a, e := &anchors[i], posted[T]{check: checks[i], item: v}
 		if a.Kind == predicate.AnchorScan {
-			ix.scan = append(ix.scan, v)
+			ix.scan = append(ix.scan, e)
 			continue
 		}
 		c := ix.column(a.Column)
 		c.uses++
 		switch a.Kind {
 		case predicate.AnchorEqual:
-			c.equal[a.Key] = append(c.equal[a.Key], v)
+			c.equal.add(a.Key, e)
 		case predicate.AnchorContains:
-			c.contains[a.Key] = append(c.contains[a.Key], v)
+			c.contains.add(a.Key, e)
 		case predicate.AnchorRange:
-			c.nRanges++
-			c.ranges.add(a.Range, v)
+			c.ranges.add(&a.Range, e)
 		}
 	}
 }
 
 func (ix *index[T]) remove(v T) {
-	for _, a := range v.anchorList() {
+	anchors := v.anchorList()
+	for i := range anchors {
+		a := &anchors[i]
 		if a.Kind == predicate.AnchorScan {
 			ix.scan = removeFrom(ix.scan, v)
 			continue
@@ -74,12 +79,11 @@ func (ix *index[T]) remove(v T) {
 		c := ix.column(a.Column)
 		switch a.Kind {
 		case predicate.AnchorEqual:
-			removePosting(c.equal, a.Key, v)
+			c.equal.remove(a.Key, v)
 		case predicate.AnchorContains:
-			removePosting(c.contains, a.Key, v)
+			c.contains.remove(a.Key, v)
 		case predicate.AnchorRange:
-			c.nRanges--
-			c.ranges.remove(a.Range, v)
+			c.ranges.remove(&a.Range, v)
 		}
 		if c.uses--; c.uses == 0 {
 			ix.columns = slices.DeleteFunc(ix.columns, func(ci columnIndex[T]) bool { return ci.column == a.Column })
@@ -87,46 +91,32 @@ func (ix *index[T]) remove(v T) {
 	}
 }
 
-func removePosting[T comparable](postings map[string][]T, key string, v T) {
-	if left := removeFrom(postings[key], v); len(left) > 0 {
-		postings[key] = left
-	} else {
-		delete(postings, key)
-	}
-}
-
-// candidates calls visit for every view whose anchors admit the row, possibly
-// several times.
-func (ix *index[T]) candidates(row *predicate.Row, visit func(T)) error {
+// match appends the views that show the row, each once.
+func (ix *index[T]) match(row *predicate.Row, found []T) ([]T, error) {
+	ix.once.reset()
+	s := search[T]{row: row, found: found, once: &ix.once}
 	for i := range ix.columns {
 		c := &ix.columns[i]
-		if len(c.equal) > 0 || c.nRanges > 0 {
+		if c.equal.used > 0 || c.ranges.root != nil {
 			key, null, err := row.Key(c.column)
 			if err != nil {
-				return fmt.Errorf("match: %w", err)
+				return s.found, fmt.Errorf("match: %w", err)
 			}
 			if !null {
-				for _, v := range c.equal[string(key)] {
-					visit(v)
-				}
-				// The key stays as it is for as long as stab runs.
-				c.ranges.stab(unsafe.String(unsafe.SliceData(key), len(key)), visit)
+				s.all(c.equal.at(key))
+				c.ranges.stab(key, &s)
 			}
 		}
-		if len(c.contains) > 0 {
+		if c.contains.used > 0 {
 			keys, null, err := row.Elements(c.column)
 			if err != nil {
-				return fmt.Errorf("match: %w", err)
+				return s.found, fmt.Errorf("match: %w", err)
 			}
 			for j := 0; !null && j < len(keys); j++ {
-				for _, v := range c.contains[string(keys[j])] {
-					visit(v)
-				}
+				s.all(c.contains.at(keys[j]))
 			}
 		}
 	}
-	for _, v := range ix.scan {
-		visit(v)
-	}
-	return nil
+	s.all(ix.scan)
+	return s.found, s.err
 }

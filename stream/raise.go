@@ -151,24 +151,8 @@ func (r *raiser) match(et *eventTable, on mapping.EventOp) (bool, error) {
 		if et.about[on][i] == 0 {
 			continue
 		}
-		var failed error
-		r.net.seen++
-		err := et.index.candidates(subject, func(tap *tap) {
-			if tap.mark == r.net.seen {
-				return
-			}
-			tap.mark = r.net.seen
-			switch ok, err := tap.predicate.Eval(subject); {
-			case err != nil:
-				failed = err
-			case ok:
-				et.matched[i] = append(et.matched[i], tap)
-			}
-		})
-		if err == nil {
-			err = failed
-		}
-		if err != nil {
+		var err error
+		if et.matched[i], err = et.index.match(subject, et.matched[i]); err != nil {
 			return false, err
 		}
 	}

@@ -39,11 +39,11 @@ type tap struct {
 	access    *predicate.Node
 	anchors   []predicate.Anchor
 	lenses    []*lens // by rule, nil: not for this tap
-	mark      uint64
-	bulks     []bulk // by rule, made when first needed
-	bulky     bool   // in eventTable.bulky
+	bulks     []bulk  // by rule, made when first needed
+	bulky     bool    // in eventTable.bulky
 }
 
+func (t *tap) condition() *predicate.Node     { return t.predicate }
 func (t *tap) anchorList() []predicate.Anchor { return t.anchors }
 
 func newEventTable(s *shape, t *mapping.Table, ids *sealer) *eventTable {

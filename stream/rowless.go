@@ -23,21 +23,15 @@ func (c *company) settleRowless(tb *table, p *pending) error {
 	if p.before != nil {
 		n.formerRow = row{binding: p.before.binding, tuple: p.before.Old}
 		tb.former.Reset(&n.formerRow)
-		err := tb.index.candidates(tb.former, func(v *view) {
-			if !v.rowless || v.was == n.seen {
-				return
-			}
-			ok, err := v.predicate.Eval(tb.former)
-			if err != nil {
-				failed = err
-			}
-			if ok {
+		var err error
+		if n.formers, err = tb.index.match(tb.former, n.formers[:0]); err != nil {
+			return err
+		}
+		for _, v := range n.formers {
+			if v.rowless {
 				v.was = n.seen
 				step(v, true, v.mark == n.seen)
 			}
-		})
-		if err != nil {
-			return err
 		}
 	}
 	for _, v := range n.matched {

@@ -42,5 +42,7 @@
 //
 // Anchors names the keys and ranges by which an index finds the predicates that
 // a row may satisfy, without a look at the others. It may admit too many rows,
-// never too few.
+// never too few. The Checks that stand beside the anchors decide most of those rows by
+// the heads of keys, which are their first eight octets; Eval is asked where they tell too
+// little.
 package predicate

@@ -23,6 +23,7 @@ type cell struct {
 	keyVersion  uint64
 	elemVersion uint64
 	null        bool
+	head        Head   // of key
 	key         []byte // aliases the source or scratch
 	scratch     []byte
 	elems       [][]byte // keys of an array's elements, without its NULLs
@@ -61,7 +62,18 @@ func (r *Row) fill(column int, c *cell) {
 	var err error
 	if c.key, c.scratch, err = r.columns[column].Type.Key(c.scratch, text); err != nil {
 		c.keyErr = fmt.Errorf("column %q: %w", r.columns[column].Name, err)
+		return
 	}
+	c.head = HeadOf(c.key)
+}
+
+// head is Key for the key's head.
+func (r *Row) head(column int) (head Head, null bool, err error) {
+	c := &r.cells[column]
+	if c.keyVersion != r.version {
+		r.fill(column, c)
+	}
+	return c.head, c.null, c.keyErr
 }
 
 // Elements gives the keys of the elements, NULLs left out, of an array column
