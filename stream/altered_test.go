@@ -10,7 +10,7 @@ import (
 // discard is a transport whose client takes everything.
 type discard struct{}
 
-func (discard) Send([]byte) error { return nil }
+func (discard) Send([]byte, turn) error { return nil }
 func (discard) Close(int, string) {}
 func (discard) Cut()              {}
 

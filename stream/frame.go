@@ -31,6 +31,7 @@ type frames struct {
 	time     int64
 	cursor   string // of the last frame; "" for none
 	emit     func(frame []byte) error
+	turn     turn // nil: none
 
 	subscriptions int // in this frame
 	current       *update
@@ -125,6 +126,9 @@ func (f *frames) update(u *update) {
 			f.item(sectionRows, row, order)
 		}
 		f.endSection()
+	}
+	if u.pull != nil && f.turn != nil {
+		f.turn.away() // for the company
 	}
 	if u.pull != nil && !u.pull.each(func(data []byte) bool {
 		f.item(sectionEvents, data, "")

@@ -17,9 +17,9 @@ import (
 // itself.
 type unheard struct{}
 
-func (unheard) Send([]byte) error { return errClosed }
-func (unheard) Close(int, string) {}
-func (unheard) Cut()              {}
+func (unheard) Send([]byte, turn) error { return errClosed }
+func (unheard) Close(int, string)       {}
+func (unheard) Cut()                    {}
 
 // shownOnce gives what a request shows to be answered.
 func (s *Server) shownOnce(r *http.Request) (credentials, *refusal) {

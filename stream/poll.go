@@ -38,10 +38,13 @@ func newPolling() *polling {
 }
 
 // Send implements transport.
-func (t *polling) Send(frame []byte) error {
+func (t *polling) Send(frame []byte, w turn) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for t.bytes > maxPolled && !t.over {
+		if w != nil {
+			w.away()
+		}
 		t.room.Wait()
 	}
 	if t.over {

@@ -72,6 +72,7 @@ type Server struct {
 	options ServerOptions
 	mux     *http.ServeMux
 	crew    *crew // readers and writers of connections
+	writers *writers
 	buffers sync.Pool
 	tickets *auth.Tickets
 	viewers atomic.Pointer[Viewers]
@@ -102,6 +103,7 @@ func NewServer(hub *Hub, o ServerOptions) *Server {
 		o.Filter = predicate.DefaultLimits()
 	}
 	s := &Server{hub: hub, options: o, mux: http.NewServeMux(), crew: newCrew(), sessions: make(map[*session]struct{}), keyed: make(map[string]keyed)}
+	s.writers = newWriters(s.crew)
 	s.SetViewers(o.Viewers)
 	s.tickets = auth.NewTickets(o.TicketLife, o.Tickets, nil)
 	s.buffers.New = func() any { return new([]byte) }

@@ -16,8 +16,8 @@ import (
 // transport carries frames to one client.
 type transport interface {
 	// Send writes one frame; it blocks while the client does not read, within the
-	// server's write timeout. The frame is not kept.
-	Send(frame []byte) error
+	// server's write timeout, and tells w before, unless that is nil. The frame is not kept.
+	Send(frame []byte, w turn) error
 	// Close ends the connection with one of the close codes. Send returns soon after.
 	Close(code int, reason string)
 	// Cut ends the connection without a word.
@@ -32,8 +32,8 @@ const (
 )
 
 // session is one authenticated connection: its subscriptions' cursors, and what
-// waits to be said. The reader (the transport's) calls handle; the writer is a goroutine that
-// exists only while the client is behind.
+// waits to be said. The reader (the transport's) calls handle; one of the server's writers
+// sees to it while the client is behind.
 type session struct {
 	id        string
 	server    *Server
@@ -51,6 +51,7 @@ type session struct {
 	reading   chan struct{} // a place for each snapshot being read for this session
 	waited    time.Duration // the reader's: for positions of cursors, until now
 	said      cdc.LSN       // the writer's: where the client was last told to be
+	absent    bool          // the writer's: it has waited for its client
 	rules     uint64        // Server.usersRules when its user was first looked up
 	left      bool          // the company's: nothing of it is to begin any more
 	identity  sync.Mutex    // held while its user is looked up again
@@ -109,17 +110,24 @@ func newSession(s *Server, id string, p *auth.Principal, t transport) *session {
 // kick makes sure that the writer looks at the session. Safe for concurrent use.
 func (s *session) kick() {
 	if s.writer.Swap(writerAgain) == writerIdle {
-		s.server.crew.Go(s.write)
+		s.server.writers.add(s)
 	}
 }
 
-func (s *session) write() {
-	for {
-		s.writer.Store(writerRunning)
-		s.flush()
-		if s.writer.CompareAndSwap(writerRunning, writerIdle) {
-			return
-		}
+// write writes what there is to say now; again says that there is more meanwhile, waited
+// that the session has been away.
+func (s *session) write() (again, waited bool) {
+	s.writer.Store(writerRunning)
+	s.flush()
+	waited, s.absent = s.absent, false
+	return !s.writer.CompareAndSwap(writerRunning, writerIdle), waited
+}
+
+// away implements turn, for the session's writer.
+func (s *session) away() {
+	if !s.absent {
+		s.absent = true
+		s.server.writers.away()
 	}
 }
 
@@ -142,6 +150,7 @@ func (s *session) flush() {
 	if closing != nil {
 		s.shut()
 		s.server.hub.Metrics.Closes.WithLabelValues(strconv.Itoa(closing.code)).Inc()
+		s.away()
 		s.transport.Close(closing.code, closing.reason)
 		return
 	}
@@ -162,7 +171,7 @@ func (s *session) flush() {
 }
 
 func (s *session) send(frame []byte) bool {
-	if err := s.transport.Send(frame); err != nil {
+	if err := s.transport.Send(frame, s); err != nil {
 		s.shut()
 		return false
 	}
@@ -181,7 +190,7 @@ func (s *session) sendData(cut *cut) bool {
 		}
 	}
 	buf := s.server.buffers.Get().(*[]byte)
-	f := frames{buf: (*buf)[:0], maxBytes: s.server.options.DataFrameBytes, position: cut.position, time: cut.time, cursor: cut.cursor}
+	f := frames{buf: (*buf)[:0], maxBytes: s.server.options.DataFrameBytes, position: cut.position, time: cut.time, cursor: cut.cursor, turn: s}
 	sent := true
 	parts := 0
 	f.emit = func(frame []byte) error {

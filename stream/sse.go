@@ -20,7 +20,10 @@ type events struct {
 }
 
 // Send implements transport.
-func (t *events) Send(frame []byte) error {
+func (t *events) Send(frame []byte, w turn) error {
+	if w != nil {
+		w.away() // net/http does not tell before it waits
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf = append(append(append(t.buf[:0], "data: "...), frame...), "\n\n"...)
@@ -54,7 +57,7 @@ func (t *events) writeLocked() error {
 
 // Close implements transport.
 func (t *events) Close(code int, reason string) {
-	_ = t.Send(mustJSON(closeFrame{"close", code, reason})) // it may be gone already
+	_ = t.Send(mustJSON(closeFrame{"close", code, reason}), nil) // it may be gone already
 	t.end()
 }
 

@@ -174,7 +174,7 @@ func refuse(t *webSocket, no *refusal) {
 	t.timeout = time.Second // a stranger gets no patience; nothing has been sent yet
 	answer := errorFrame(0, no.Error)
 	answer.RetryMS = no.after.Milliseconds()
-	if t.Send(mustJSON(answer)) == nil {
+	if t.Send(mustJSON(answer), nil) == nil {
 		t.Close(no.close, truncateReason(no.Message))
 	}
 }

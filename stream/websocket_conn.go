@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
@@ -22,8 +23,9 @@ import (
 // done is not to read for a while.
 type webSocket struct {
 	conn    *websocket.Conn
-	raw     net.Conn      // under conn
-	early   *bufio.Reader // what conn has read of raw and not taken
+	raw     net.Conn        // under conn
+	socket  syscall.RawConn // raw's; nil where it can't be had
+	early   *bufio.Reader   // what conn has read of raw and not taken
 	timeout time.Duration
 	heard   atomic.Int64 // when something last came, in Unix nanoseconds
 	owed    atomic.Pointer[[]byte]
@@ -62,6 +64,9 @@ func acceptWebSocket(w http.ResponseWriter, r *http.Request, timeout time.Durati
 		OnPongReceived: func(context.Context, []byte) { t.hear() },
 	})
 	t.conn, t.raw, t.early = conn, hijacker.conn, hijacker.early
+	if err == nil {
+		t.socket = socketOf(t.raw)
+	}
 	return t, err
 }
 
@@ -96,10 +101,21 @@ func (t *webSocket) hear() { t.heard.Store(time.Now().UnixNano()) }
 
 // Send implements transport. It writes the frame itself, as one: net.Conn does not let
 // anything between, and the library would take twice the time.
-func (t *webSocket) Send(frame []byte) error {
+func (t *webSocket) Send(frame []byte, w turn) error {
 	t.mu.Lock()
 	t.hurryLocked()
-	err := writeText(t.raw, frame)
+	p := packets.Get().(*packet)
+	p.buf = append(appendHead(p.buf[:0], len(frame)), frame...)
+	n, err := t.try(p)
+	if err == nil && n < len(p.buf) {
+		if w != nil {
+			w.away()
+		}
+		_, err = t.raw.Write(p.buf[n:])
+	}
+	if cap(p.buf) <= maxPooledBuffer {
+		packets.Put(p)
+	}
 	t.mu.Unlock()
 	if err != nil {
 		_ = t.raw.Close() // a frame of which a part has gone out is the last
@@ -109,28 +125,12 @@ func (t *webSocket) Send(frame []byte) error {
 	return nil
 }
 
-// heads lends memory for a frame with its head.
-var heads = sync.Pool{New: func() any { return new([]byte) }}
-
-// maxCopied is the longest frame that is copied behind its head; a longer one is
-// written from where it is.
-const maxCopied = 16 << 10
-
-func writeText(conn net.Conn, frame []byte) error {
-	buf := heads.Get().(*[]byte)
-	defer heads.Put(buf)
-	*buf = appendHead((*buf)[:0], len(frame))
-	if _, tcp := conn.(*net.TCPConn); tcp && len(frame) > maxCopied {
-		both := net.Buffers{*buf, frame}
-		_, err := both.WriteTo(conn)
-		return err
-	}
-	*buf = append(*buf, frame...)
-	_, err := conn.Write(*buf)
-	if cap(*buf) > maxPooledBuffer {
-		*buf = nil
-	}
-	return err
+// packet is a frame with its head, and what becomes of it.
+type packet struct {
+	buf []byte
+	n   int
+	err error
+	try func(fd uintptr) bool // writes what the socket takes at once
 }
 
 // appendHead appends the head of a whole text message of so many octets (RFC 6455, 5.2).

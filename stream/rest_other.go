@@ -1,5 +1,0 @@
-//go:build !unix
-
-package stream
-
-func (t *webSocket) rest() {}
