@@ -248,12 +248,18 @@ func (r *reading) fail(err error) {
 
 // run reads the queries that are left; positioned says that an error is the first one's.
 func (r *reading) run(ctx context.Context, conn *pgconn.PgConn) (positioned bool, err error) {
+	statements := preparedBy(conn)
+	names := make([]string, len(r.left))
+	for n, i := range r.left {
+		names[n] = statements.name(ctx, conn, r.queries[i].SQL)
+	}
+	position := statements.name(ctx, conn, positionSQL)
 	p := conn.StartPipeline(ctx)
 	p.SendQueryParams(beginSQL, nil, nil, nil, nil)
 	p.SendQueryParams("LOCK TABLE "+r.queries[0].Table.String()+" IN ACCESS SHARE MODE", nil, nil, nil, nil)
-	p.SendQueryParams(positionSQL, nil, nil, nil, nil)
-	for _, i := range r.left {
-		p.SendQueryParams(r.queries[i].SQL, textArgs(r.queries[i].Args), nil, nil, nil)
+	send(p, position, positionSQL, nil)
+	for n, i := range r.left {
+		send(p, names[n], r.queries[i].SQL, textArgs(r.queries[i].Args))
 	}
 	p.SendQueryParams("COMMIT", nil, nil, nil, nil)
 	if err := p.Sync(); err != nil {
@@ -271,6 +277,9 @@ func (r *reading) run(ctx context.Context, conn *pgconn.PgConn) (positioned bool
 		_, rollbackErr := conn.Exec(ctx, "ROLLBACK").ReadAll()
 		err = errors.Join(err, rollbackErr)
 	}
+	if err != nil {
+		statements.forget(ctx, conn)
+	}
 	if err == nil && flushed < snap.Position {
 		err = emitHeartbeat(ctx, conn)
 	}
@@ -278,6 +287,15 @@ func (r *reading) run(ctx context.Context, conn *pgconn.PgConn) (positioned bool
 		r.first(snap, nil)
 	}
 	return positioned, err
+}
+
+// send sends a query, by the name that it is prepared under, if any.
+func send(p *pgconn.Pipeline, name, sql string, args [][]byte) {
+	if name == "" {
+		p.SendQueryParams(sql, args, nil, nil, nil)
+	} else {
+		p.SendQueryPrepared(name, args, nil, nil)
+	}
 }
 
 func readPosition(p *pgconn.Pipeline) (snap Snapshot, flushed LSN, err error) {

@@ -11,8 +11,8 @@ import (
 type discard struct{}
 
 func (discard) Send([]byte, turn) error { return nil }
-func (discard) Close(int, string) {}
-func (discard) Cut()              {}
+func (discard) Close(int, string)       {}
+func (discard) Cut()                    {}
 
 // While the subscriptions of an altered table are made anew, their session can't
 // collect: it would move its other queries on without them.
