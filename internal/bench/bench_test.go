@@ -50,7 +50,7 @@ func TestRows(t *testing.T) {
 	const counts = `expected=[1-9]\d* received=[1-9]\d* lost=0 doubled=0 bytes/change=[1-9]\d+`
 	for row, want := range map[int]string{
 		1:  `ingest queries=100 walwire=[1-9]\d* rows/s pg_recvlogical=[1-9]\d* rows/s ` + counts + ` walwire_cpu=\d+\.\d us/change ratio \d+\.\d\d`,
-		3:  `bursts clients=50 commits/s=100 merged=[1-9]\d* changes/s unmerged=[1-9]\d* changes/s ` + counts + ` changes/frame=\d+\.\d ratio \d+\.\d\d`,
+		3:  `bursts clients=50 commits/s=100 merged=[1-9]\d* changes/s unmerged=[1-9]\d* changes/s at_1000_commits/s=[1-9]\d* changes/s \(\d+ resets\) ` + counts + ` changes/frame=\d+\.\d ratio \d+\.\d\d`,
 		4:  `latency clients=100 queries=200 commits/s=\d+ walwire p50=\S+ p99=\S+ p99.9=\S+ pg_recvlogical p50=\S+ p99=\S+ p99.9=\S+ ` + counts + ` p99 ratio \d+\.\d\d`,
 		7:  `opening queries=100 walwire=[1-9]\d* queries/s selects=100 pgbench=[1-9]\d* queries/s identical=[1-9]\d* queries/s identical_selects=1 ratio \d+\.\d\d`,
 		8:  `return clients=200 exact_after=\d+\.\d s limit=20 s resumed=200 reset=0 refused=0 selects=0 rows_wrong=0 backward=0 of_limit ratio \d+\.\d\d`,

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -16,6 +17,7 @@ const (
 // every change, in order.
 type fanout struct {
 	received, lost, doubled int
+	resets                  int           // clients that had fallen behind the log
 	goal                    int           // of received
 	reached                 chan struct{} // gets one when it is
 	last                    time.Time
@@ -25,8 +27,13 @@ func newFanout() *fanout { return &fanout{reached: make(chan struct{}, 1)} }
 
 // count takes the changes in a frame: each has to be the client's next.
 func (f *fanout) count(c *client, frame []byte) {
+	if bytes.Contains(frame, []byte(`"reset":true`)) {
+		f.resets++
+		c.resetting = true
+	}
 	marks(frame, func(change int, _ int64) {
 		switch {
+		case change < c.next && c.resetting: // all rows, as they are
 		case change < c.next:
 			f.doubled++
 		default:
@@ -39,6 +46,7 @@ func (f *fanout) count(c *client, frame []byte) {
 			}
 		}
 	})
+	c.resetting = c.resetting && bytes.HasSuffix(frame, []byte(continued))
 }
 
 func (f *fanout) exact() error {

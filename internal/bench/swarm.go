@@ -41,12 +41,13 @@ type client struct {
 	rest   []byte // of a message that has not come whole
 
 	// What the protocol keeps.
-	shown  int    // live queries that show their rows
-	next   int    // the change that is to come
-	cursor string // of the last frame
-	token  string // of its query
-	bytes  int64  // of changes' frames
-	frames int
+	shown     int    // live queries that show their rows
+	next      int    // the change that is to come
+	resetting bool   // all rows are being told again
+	cursor    string // of the last frame
+	token     string // of its query
+	bytes     int64  // of changes' frames
+	frames    int
 }
 
 // swarm is many WebSocket clients that cost little: one goroutine reads them all, by
