@@ -23,7 +23,7 @@ func TestAlteredSessionStands(t *testing.T) {
 	ss.company = c
 	asked := 0
 	for _, v := range c.tables[s].views {
-		sub := &subscription{id: uint64(len(ss.byID) + 1), session: ss, view: v, attached: true, shown: true, read: func() {}}
+		sub := &subscription{id: uint64(len(ss.queries) + 1), session: ss, view: v, attached: true, shown: true, read: func() {}}
 		sub.query = &query{shape: s, compile: func(*tables, *auth.Principal) (*query, *Error) {
 			asked++
 			if _, ok := ss.collect(); ok {
@@ -32,7 +32,7 @@ func TestAlteredSessionStands(t *testing.T) {
 			return nil, errorf(CodePermissionDenied, "the column is gone")
 		}}
 		v.subscribers[sub] = struct{}{}
-		ss.byID[sub.id] = sub
+		ss.queries = append(ss.queries, sub)
 		ss.subscriptions = append(ss.subscriptions, sub)
 	}
 	if _, ok := ss.collect(); !ok {

@@ -103,9 +103,9 @@ func (s *session) subscribe(r *request) {
 		return
 	}
 	s.mu.Lock()
-	_, used := s.byID[r.ID]
+	used := s.queries.find(r.ID) != nil
 	_, heard := s.listening[r.ID]
-	n := len(s.byID) + len(s.listening)
+	n := len(s.queries) + len(s.listening)
 	s.mu.Unlock()
 	if used || heard {
 		s.refuse(errorAnswer{}, errorf(CodeInvalidArgument, "subscription %d is already open on this connection, and goes on", r.ID))
@@ -137,7 +137,7 @@ func (s *session) subscribe(r *request) {
 		sub.resume = s.resumption(r.Resume.Cursor, r.Resume.Token)
 	}
 	s.mu.Lock()
-	s.byID[r.ID] = sub
+	s.queries = append(s.queries, sub)
 	s.mu.Unlock()
 	s.company.call(func() { s.company.subscribe(sub) })
 }
@@ -230,8 +230,8 @@ func (s *session) query(r *request) (*query, *Error) {
 // be named.
 func (s *session) unsubscribe(r *request) {
 	s.mu.Lock()
-	sub, l := s.byID[r.ID], s.listening[r.ID]
-	delete(s.byID, r.ID)
+	sub, l := s.queries.find(r.ID), s.listening[r.ID]
+	s.queries.remove(sub)
 	delete(s.listening, r.ID)
 	s.mu.Unlock()
 	tell := func() { s.say(idAnswer{Type: "unsubscribed", ID: r.ID}) }

@@ -68,7 +68,7 @@ type session struct {
 	control   [][]byte
 	waits     []*wait
 	asked     uint64 // waits so far
-	byID      map[uint64]*subscription
+	queries   openQueries
 	listening map[uint64]*listener // by id; made with the first
 	closing   *closing
 	begun     bool // the welcome is the first that is said
@@ -98,7 +98,7 @@ const maxReading = 16
 const maxControl = 256
 
 func newSession(s *Server, id string, p *auth.Principal, t transport) *session {
-	ss := &session{id: id, server: s, since: time.Now(), transport: t, byID: make(map[uint64]*subscription), reading: make(chan struct{}, maxReading)}
+	ss := &session{id: id, server: s, since: time.Now(), transport: t, reading: make(chan struct{}, maxReading)}
 	ss.principal.Store(p)
 	if s.options.FramesPerSecond > 0 {
 		ss.pace = rate.NewLimiter(rate.Limit(s.options.FramesPerSecond), s.options.FramesBurst)
@@ -438,9 +438,23 @@ func (s *session) takeControl() (control [][]byte, asked uint64) {
 // ended tells the client that one subscription has ended.
 func (s *session) ended(sub *subscription, err *Error) {
 	s.mu.Lock()
-	if s.byID[sub.id] == sub {
-		delete(s.byID, sub.id)
-	}
+	s.queries.remove(sub)
 	s.mu.Unlock()
 	s.say(errorFrame(sub.id, err))
+}
+
+// openQueries are a session's, at most ServerOptions.Subscriptions: few enough to look
+// through, and most have one.
+type openQueries []*subscription
+
+// find gives the one of an id, nil where there is none.
+func (o openQueries) find(id uint64) *subscription {
+	if i := slices.IndexFunc(o, func(sub *subscription) bool { return sub.id == id }); i >= 0 {
+		return o[i]
+	}
+	return nil
+}
+
+func (o *openQueries) remove(sub *subscription) {
+	*o = slices.DeleteFunc(*o, func(other *subscription) bool { return other == sub })
 }

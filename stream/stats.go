@@ -81,7 +81,7 @@ func (s *Server) connected(company, user string) []*session {
 func (s *session) open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.byID) + len(s.listening)
+	return len(s.queries) + len(s.listening)
 }
 
 // valuesOf gives an attribute's values: it is one, or a list.

@@ -121,10 +121,11 @@ func (u *user) principal() (*auth.Principal, error) {
 
 // by is who the user is by the rows that read gives of each lookup.
 func (u *user) by(read func(l *lookup, match *predicate.Node) ([][]byte, error)) (*auth.Principal, error) {
-	p := u.claims
-	if len(u.lookups) > 0 {
-		p.Attributes = maps.Clone(p.Attributes)
+	if len(u.lookups) == 0 && len(u.claims.Roles) > 0 {
+		return &u.claims, nil
 	}
+	p := u.claims
+	p.Attributes = maps.Clone(p.Attributes)
 	rows := make([][][]byte, len(u.lookups))
 	for i := range u.lookups {
 		l := &u.lookups[i]
