@@ -38,7 +38,8 @@
 // Hub.Run owns the routing and starts: one goroutine a company, ended with its
 // last session; one that watches which commits have become visible, and one that
 // watches the catalogue; one for each snapshot being read; all joined before Run returns. A Server starts, for each
-// connection, its reader, and its writer while there is something to write;
+// connection, its reader; writers, as many as there are cores and one more for each that
+// waits for its client, while there is something to write (writers.go);
 // Drain joins them. Nothing blocks on a company: inboxes are unbounded in messages
 // and bounded in octets of rows, past which the company is read again.
 //

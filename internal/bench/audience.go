@@ -113,6 +113,12 @@ func (a *audience) text(s *swarm, c *client, frame []byte) error {
 		if a.comeback != nil {
 			a.comeback.answered()
 		}
+	case "error":
+		if a.comeback != nil && bytes.Contains(frame, []byte(`"code":"unavailable"`)) {
+			a.comeback.waiting++ // the server starts, and closes the connection
+			return nil
+		}
+		fallthrough
 	default:
 		return fmt.Errorf("want data, got %.200s", frame)
 	}

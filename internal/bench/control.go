@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -76,6 +77,8 @@ func read(in io.Reader, lines chan<- string, done <-chan struct{}) {
 	}
 }
 
+var errEnds = errors.New("the server ends")
+
 // control obeys orders inside a server process.
 type control struct {
 	server *app.App
@@ -93,6 +96,9 @@ func (c *control) obey(ctx context.Context, orders <-chan string) error {
 				return nil
 			}
 			a, err := c.answer(ctx, order)
+			if errors.Is(err, errEnds) {
+				return nil // without an answer, so that the log is shown that says why
+			}
 			if err != nil {
 				a.Error = err.Error()
 			}
@@ -110,7 +116,7 @@ func (c *control) answer(ctx context.Context, order string) (a answer, err error
 		case <-c.server.Ready():
 			a.URL = c.server.URL()
 		case <-ctx.Done():
-			err = ctx.Err()
+			return a, errEnds
 		}
 	case orderUsage, orderRest:
 		if order == orderRest {
