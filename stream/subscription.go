@@ -1,9 +1,6 @@
 package stream
 
 import (
-	"encoding/binary"
-	"strconv"
-
 	"github.com/walwire/walwire/auth"
 	"github.com/walwire/walwire/cdc"
 	"github.com/walwire/walwire/mapping/predicate"
@@ -142,81 +139,6 @@ func (c *company) attach(sub *subscription) {
 	default:
 		sub.session.kick()
 	}
-}
-
-// viewOf gives the view for a query, made when it is the first.
-func (c *company) viewOf(q *query) *view {
-	t := c.tables[q.shape]
-	if t == nil {
-		t = newTable(q.shape)
-		c.tables[q.shape] = t
-	}
-	m := t.mask(q)
-	order := t.ordering(q)
-	id := q.predicate.Canonical() + "\x00" + m.id
-	if order != nil {
-		id += "\x00" + order.id + "\x00" + strconv.Itoa(q.limit)
-	}
-	if v := t.views[id]; v != nil {
-		q.predicate = v.predicate // the same: one is enough
-		return v
-	}
-	v := &view{
-		company: c, table: t, id: id, predicate: q.predicate, mask: m, order: order,
-		anchors:     q.predicate.Anchors(q.shape.distinct),
-		subscribers: make(map[*subscription]struct{}),
-	}
-	if q.limit > 0 {
-		v.window = newWindow(q.limit)
-	}
-	t.views[id] = v
-	t.index.add(v)
-	c.hub.Metrics.Views.Inc()
-	return v
-}
-
-// mask gives what a query shows of a row, as views share it.
-func (t *table) mask(q *query) *mask {
-	var memory [64]byte
-	asked := memory[:0]
-	for _, c := range q.columns {
-		asked = binary.AppendUvarint(asked, uint64(c)+1)
-	}
-	if q.verbatim {
-		asked = append(asked, 0)
-	}
-	if m := t.asked[string(asked)]; m != nil {
-		return m
-	}
-	m := newMask(q.shape.columns, q.shape.key, q.columns, q.verbatim)
-	if known := t.masks[m.id]; known != nil {
-		m = known
-	} else {
-		t.masks[m.id] = m
-	}
-	if len(t.asked) < maxAsked { // clients may ask in any order
-		t.asked[string(asked)] = m
-	}
-	return m
-}
-
-const maxAsked = 100
-
-// ordering gives the order of a query as views share it, nil without one.
-func (t *table) ordering(q *query) *ordering {
-	if q.order == nil {
-		return nil
-	}
-	id := q.order.Canonical()
-	if q.last {
-		id += "last"
-	}
-	o := t.orderings[id]
-	if o == nil {
-		o = &ordering{Order: q.order, id: id, last: q.last}
-		t.orderings[id] = o
-	}
-	return o
 }
 
 // base is the view's rows as a subscription starts with them, at the company's
