@@ -37,7 +37,7 @@ test-sdk: postgres npm chromium build ## check the TypeScript SDK, run its tests
 	@cd sdk && npm ci --silent --no-audit --no-fund && npm run -s check && npm run -s lint && \
 		NO_COLOR=1 WALWIRE_BINARY=$(CURDIR)/bin/walwire npm run -s test && npm run -s size
 	@cd bench/socketio && npm ci --silent --no-audit --no-fund
-	@./bin/walwire bench --only 2,6 --scale 0.04 --log-level error >/dev/null
+	@./bin/walwire bench --only 2,3,6 --scale 0.04 --log-level error >/dev/null
 	@go test -count=1 ./internal/torture -args -seconds=15 -sdk=30 -clients=10 -shrink=0 -binary=$(CURDIR)/bin/walwire
 	@scripts/board-is-fresh
 
