@@ -36,9 +36,6 @@ func (s *prepared) name(ctx context.Context, conn *pgconn.PgConn, sql string) st
 	case name != "":
 		return name
 	case !known:
-		if len(s.names) >= maxStatements {
-			s.forget(ctx, conn)
-		}
 		s.names[sql] = ""
 		return ""
 	}
@@ -49,6 +46,13 @@ func (s *prepared) name(ctx context.Context, conn *pgconn.PgConn, sql string) st
 	}
 	s.names[sql] = name
 	return name
+}
+
+// room makes room for n more.
+func (s *prepared) room(ctx context.Context, conn *pgconn.PgConn, n int) {
+	if len(s.names)+n > maxStatements {
+		s.forget(ctx, conn)
+	}
 }
 
 // forget prepares all anew when they come again: after an error, which may be that a table

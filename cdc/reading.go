@@ -114,6 +114,7 @@ func (r *reading) fail(err error) {
 // run reads the queries that are left; positioned says that an error is the first one's.
 func (r *reading) run(ctx context.Context, conn *pgconn.PgConn) (positioned bool, err error) {
 	statements := preparedBy(conn)
+	statements.room(ctx, conn, len(r.left)+1)
 	names := make([]string, len(r.left))
 	for n, i := range r.left {
 		names[n] = statements.name(ctx, conn, r.queries[i].SQL)
@@ -142,11 +143,11 @@ func (r *reading) run(ctx context.Context, conn *pgconn.PgConn) (positioned bool
 		_, rollbackErr := conn.Exec(ctx, "ROLLBACK").ReadAll()
 		err = errors.Join(err, rollbackErr)
 	}
-	if err != nil {
+	if pg := new(pgconn.PgError); errors.As(err, &pg) || errors.Is(err, ErrShapeChanged) {
 		statements.forget(ctx, conn)
 	}
-	if err == nil && flushed < snap.Position {
-		err = emitHeartbeat(ctx, conn)
+	if positioned && flushed < snap.Position && !conn.IsClosed() { // also for those that are done
+		err = errors.Join(err, emitHeartbeat(ctx, conn))
 	}
 	if err == nil {
 		r.first(snap, nil)

@@ -322,7 +322,7 @@ func (c *company) loadFailed(v *view, l *loading, err error, attempt int) {
 	case errors.As(err, &known):
 		c.endLoad(v, known)
 	case errors.Is(err, context.Canceled):
-	case errors.Is(err, cdc.ErrShapeChanged) || errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "42703" || pg.Code == "42883"):
+	case errors.Is(err, cdc.ErrShapeChanged) || errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "42703" || pg.Code == "42883" || pg.Code == "0A000"):
 		// The table was altered: the schema comes first, and makes the views anew.
 		h, sh := c.hub, v.table.shape
 		h.post(func() {

@@ -7,10 +7,12 @@ import (
 	"syscall"
 )
 
-func (t *webSocket) rest() {}
+func (t *webSocket) rest() (again bool) { return false }
+
+func (t *webSocket) said() bool { return false }
 
 var packets = sync.Pool{New: func() any { return new(packet) }}
 
-func (t *webSocket) try(*packet) (n int, err error) { return 0, nil }
+func (t *webSocket) write(p *packet) error { return t.writeBlocking(p) }
 
 func socketOf(any) syscall.RawConn { return nil }

@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"math"
 	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -132,15 +134,26 @@ func jitter(d time.Duration) time.Duration {
 // a timer tells it.
 func (s *Server) firstFrame(t *webSocket) (shown credentials, ok bool) {
 	told := make(chan struct{})
-	late := time.AfterFunc(s.options.AuthDeadline, func() {
+	var decided atomic.Bool // whether it has come, or came too late
+	var late *time.Timer
+	late = time.AfterFunc(math.MaxInt64, func() {
+		if t.said() { // and has not been heard: the server is behind, when thousands come at once
+			late.Reset(s.options.AuthDeadline)
+			return
+		}
+		if decided.Swap(true) {
+			return
+		}
 		refuse(t, refused(errorf(CodeUnauthenticated, "no auth frame within %s (limits.auth_deadline)", s.options.AuthDeadline)))
 		close(told)
 	})
+	late.Reset(s.options.AuthDeadline)
 	kind, frame, err := t.conn.Read(context.Background())
-	if !late.Stop() {
+	if decided.Swap(true) {
 		<-told
 		return shown, false
 	}
+	late.Stop()
 	if err != nil {
 		return shown, false // gone, or a frame beyond the limit, which has closed it
 	}
@@ -171,7 +184,9 @@ func errBinary() *Error {
 
 // refuse says why and closes.
 func refuse(t *webSocket, no *refusal) {
-	t.timeout = time.Second // a stranger gets no patience; nothing has been sent yet
+	t.mu.Lock()
+	t.timeout, t.due = time.Second, time.Time{} // a stranger gets no patience
+	t.mu.Unlock()
 	answer := errorFrame(0, no.Error)
 	answer.RetryMS = no.after.Milliseconds()
 	if t.Send(mustJSON(answer), nil) == nil {
@@ -192,7 +207,10 @@ func truncateReason(reason string) string {
 // handled a frame has a stack several times as large as it takes to wait, and a client
 // waits nearly always. end is called at the connection's.
 func (s *session) read(t *webSocket, end func()) {
-	t.rest()
+	if t.rest() {
+		go s.read(t, end)
+		return
+	}
 	kind, frame, err := t.conn.Read(context.Background())
 	if err != nil {
 		s.logEnd(err)

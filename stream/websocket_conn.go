@@ -56,9 +56,7 @@ func acceptWebSocket(w http.ResponseWriter, r *http.Request, timeout time.Durati
 		InsecureSkipVerify: true, // package edge has looked at the origin, as for all requests
 		CompressionMode:    websocket.CompressionDisabled,
 		OnPingReceived: func(_ context.Context, payload []byte) bool {
-			t.hear()
-			t.owed.Store(new(append([]byte(nil), payload...)))
-			t.settle()
+			t.pinged(payload)
 			return false
 		},
 		OnPongReceived: func(context.Context, []byte) { t.hear() },
@@ -66,6 +64,7 @@ func acceptWebSocket(w http.ResponseWriter, r *http.Request, timeout time.Durati
 	t.conn, t.raw, t.early = conn, hijacker.conn, hijacker.early
 	if err == nil {
 		t.socket = socketOf(t.raw)
+		_, _ = t.early.Peek(hijacker.said) // from memory: the library has put it back
 	}
 	return t, err
 }
@@ -76,6 +75,7 @@ type hijacker struct {
 	http.ResponseWriter
 	conn  net.Conn
 	early *bufio.Reader
+	said  int // octets that the client has said already
 }
 
 const (
@@ -93,49 +93,72 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	early, _ := rw.Peek(rw.Reader.Buffered()) // what the client has said already
 	r := bufio.NewReaderSize(bytes.NewReader(bytes.Clone(early)), max(readBuffer, len(early)))
 	_, _ = r.Peek(len(early)) // from memory
-	h.early = r
+	h.early, h.said = r, len(early)
 	return conn, bufio.NewReadWriter(r, bufio.NewWriterSize(conn, writeBuffer)), nil
+}
+
+// pinged owes the client an answer.
+func (t *webSocket) pinged(payload []byte) {
+	t.hear()
+	t.owed.Store(new(append([]byte(nil), payload...)))
+	t.settle(nil)
 }
 
 func (t *webSocket) hear() { t.heard.Store(time.Now().UnixNano()) }
 
-// Send implements transport. It writes the frame itself, as one: net.Conn does not let
-// anything between, and the library would take twice the time.
+// Send implements transport. It writes the frame itself, as one write that lets nothing
+// between: the library would take twice the time.
 func (t *webSocket) Send(frame []byte, w turn) error {
-	t.mu.Lock()
-	t.hurryLocked()
-	p := packets.Get().(*packet)
-	p.buf = append(appendHead(p.buf[:0], len(frame)), frame...)
-	n, err := t.try(p)
-	if err == nil && n < len(p.buf) {
+	if !t.mu.TryLock() { // a pong is being written to a client that does not read
 		if w != nil {
 			w.away()
 		}
-		_, err = t.raw.Write(p.buf[n:])
+		t.mu.Lock()
 	}
-	if cap(p.buf) <= maxPooledBuffer {
-		packets.Put(p)
-	}
+	err := t.writeLocked(opcodeText, frame, w)
 	t.mu.Unlock()
 	if err != nil {
 		_ = t.raw.Close() // a frame of which a part has gone out is the last
 		return err
 	}
-	t.settle()
+	t.settle(w)
 	return nil
 }
 
-// packet is a frame with its head, and what becomes of it.
+// packet is a frame with its head, being written.
 type packet struct {
-	buf []byte
-	n   int
-	err error
-	try func(fd uintptr) bool // writes what the socket takes at once
+	buf  []byte
+	left []byte // of buf
+	turn turn   // to tell before waiting; nil: told, or nobody
+	err  error
+	try  func(fd uintptr) bool // writes what the socket takes; false: it takes no more now
 }
 
-// appendHead appends the head of a whole text message of so many octets (RFC 6455, 5.2).
-func appendHead(dst []byte, length int) []byte {
-	dst = append(dst, frameWhole|opcodeText)
+func (t *webSocket) writeLocked(opcode byte, payload []byte, w turn) error {
+	t.hurryLocked()
+	p := packets.Get().(*packet)
+	p.buf = append(appendHead(p.buf[:0], opcode, len(payload)), payload...)
+	p.left, p.turn, p.err = p.buf, w, nil
+	err := t.write(p)
+	p.left, p.turn = nil, nil
+	if cap(p.buf) <= maxPooledBuffer {
+		packets.Put(p)
+	}
+	return err
+}
+
+// writeBlocking writes where the socket can't be asked whether it takes more.
+func (t *webSocket) writeBlocking(p *packet) error {
+	if p.turn != nil {
+		p.turn.away()
+	}
+	_, err := t.raw.Write(p.left)
+	return err
+}
+
+// appendHead appends the head of a whole message of so many octets (RFC 6455, 5.2).
+func appendHead(dst []byte, opcode byte, length int) []byte {
+	dst = append(dst, frameWhole|opcode)
 	switch {
 	case length < 126:
 		return append(dst, byte(length))
@@ -155,27 +178,26 @@ func (t *webSocket) hurryLocked() {
 }
 
 // control writes a control frame where nothing else is being written: a write is as good
-// as a ping. Its few octets go out at once, so that they stand between frames.
-func (t *webSocket) control(opcode byte, payload []byte) bool {
+// as a ping.
+func (t *webSocket) control(opcode byte, payload []byte, w turn) bool {
 	if !t.mu.TryLock() {
 		return false
 	}
 	defer t.mu.Unlock()
-	t.hurryLocked()
-	if _, err := t.raw.Write(append([]byte{frameWhole | opcode, byte(len(payload))}, payload...)); err != nil {
+	if t.writeLocked(opcode, payload, w) != nil {
 		_ = t.raw.Close() // the reader sees that
 	}
 	return true
 }
 
 // settle answers the client's last ping, now or after what is being written.
-func (t *webSocket) settle() {
+func (t *webSocket) settle(w turn) {
 	for {
 		payload := t.owed.Swap(nil)
 		if payload == nil {
 			return
 		}
-		if !t.control(opcodePong, *payload) {
+		if !t.control(opcodePong, *payload, w) {
 			t.owed.CompareAndSwap(nil, payload)
 			if t.mu.TryLock() { // who wrote has just gone, and may have seen nothing owed
 				t.mu.Unlock()
@@ -189,6 +211,7 @@ func (t *webSocket) settle() {
 // Close implements transport. The close frame goes out if the client takes it; a
 // client that does not is cut off without waiting.
 func (t *webSocket) Close(code int, reason string) {
+	_ = t.raw.SetWriteDeadline(time.Time{})              // that of frames; the library has its own
 	_ = t.conn.Close(websocket.StatusCode(code), reason) // it may be gone already
 }
 
@@ -212,7 +235,7 @@ func (t *webSocket) beat() {
 		_ = t.conn.CloseNow() // its reader sees that
 		return
 	}
-	t.control(opcodePing, nil)
+	t.control(opcodePing, nil, nil)
 	t.next.Reset(jitter(t.interval))
 }
 

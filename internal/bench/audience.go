@@ -118,6 +118,10 @@ func (a *audience) text(s *swarm, c *client, frame []byte) error {
 			a.comeback.waiting++ // the server starts, and closes the connection
 			return nil
 		}
+		if a.comeback != nil {
+			a.comeback.refused++
+			return nil
+		}
 		fallthrough
 	default:
 		return fmt.Errorf("want data, got %.200s", frame)
