@@ -30,8 +30,8 @@ test: test-go ## run all tests with the race detector (PKG=./... TEST_FLAGS=... 
 
 # What is made to suffer from outside runs by itself.
 test-go: postgres compiler
-	@go test $(RACE) -timeout 20m $(TEST_FLAGS) $(or $(PKG),$$(go list ./... | grep -vE '/internal/(torture|faults|hostile)$$'))
-	@$(if $(PKG),true,go test $(RACE) -p 1 -timeout 20m $(TEST_FLAGS) ./internal/torture ./internal/faults ./internal/hostile)
+	@go test $(RACE) -timeout 40m $(TEST_FLAGS) $(or $(PKG),$$(go list ./... | grep -vE '/internal/(torture|faults|hostile)$$'))
+	@$(if $(PKG),true,go test $(RACE) -p 1 -timeout 40m $(TEST_FLAGS) ./internal/torture ./internal/faults ./internal/hostile)
 
 test-sdk: postgres npm chromium build ## check the TypeScript SDK, run its tests against the server, and print its size
 	@cd sdk && npm ci --silent --no-audit --no-fund && npm run -s check && npm run -s lint && \

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/walwire/walwire/auth"
 	"github.com/walwire/walwire/cdc"
 	"github.com/walwire/walwire/cdc/pgoutput"
 	"github.com/walwire/walwire/cdc/pgvalue"
@@ -159,6 +160,53 @@ func BenchmarkIngest(b *testing.B) {
 				h.unseen, c.unseen = h.unseen[:0], c.unseen[:0]
 			}
 		})
+	}
+}
+
+// BenchmarkIgnored is a row change that no live query of 1,000 shows.
+func BenchmarkIgnored(b *testing.B) {
+	h, c, s := benchHub(b, 1000)
+	txs := benchTransactions(s, 11_000, 1, 11_000)[1000:]
+	b.ReportAllocs()
+	b.ResetTimer()
+	for done := 0; done < b.N; {
+		for _, tx := range txs {
+			benchApply(h, c, tx)
+			if done++; done >= b.N {
+				break
+			}
+		}
+		h.unseen, c.unseen = h.unseen[:0], c.unseen[:0]
+	}
+}
+
+// BenchmarkDeliver is a frame of one row to one of 100 sessions that show it, from the
+// commit to the transport.
+func BenchmarkDeliver(b *testing.B) {
+	const sessions = 100
+	h, c, s := benchHub(b, 1)
+	server := NewServer(h, ServerOptions{Log: slog.New(slog.DiscardHandler)})
+	for _, v := range c.tables[s].views {
+		for i := range sessions {
+			ss := newSession(server, fmt.Sprint(i), &auth.Principal{}, discard{})
+			ss.company, ss.begun = c, true
+			sub := &subscription{id: 1, session: ss, view: v, attached: true, shown: true, read: func() {}}
+			v.subscribers[sub] = struct{}{}
+			ss.queries, ss.subscriptions = append(ss.queries, sub), append(ss.subscriptions, sub)
+		}
+	}
+	txs := benchTransactions(s, 10_000, 1, 1)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for done := 0; done < b.N; {
+		for _, tx := range txs {
+			benchApply(h, c, tx)
+			server.crew.Wait()
+			if done += sessions; done >= b.N {
+				break
+			}
+		}
+		h.unseen, c.unseen = h.unseen[:0], c.unseen[:0]
 	}
 }
 
