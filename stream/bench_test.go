@@ -140,6 +140,22 @@ func benchApply(h *Hub, c *company, tx *cdc.Transaction) {
 	c.publish()
 }
 
+// benchEach measures transactions, each of which counts for so many; after follows each.
+func benchEach(b *testing.B, h *Hub, c *company, txs []*cdc.Transaction, each int, after func()) {
+	b.ReportAllocs()
+	b.ResetTimer()
+	for done := 0; done < b.N; {
+		for _, tx := range txs {
+			benchApply(h, c, tx)
+			after()
+			if done += each; done >= b.N {
+				break
+			}
+		}
+		h.unseen, c.unseen, c.recent = h.unseen[:0], c.unseen[:0], c.recent[:0]
+	}
+}
+
 // BenchmarkIngest is one row change from the hub to its view's chain: routed,
 // matched among 1,000 views, encoded, appended, published.
 func BenchmarkIngest(b *testing.B) {
@@ -148,17 +164,7 @@ func BenchmarkIngest(b *testing.B) {
 			const rows = 100_000
 			h, c, s := benchHub(b, 1000)
 			txs := benchTransactions(s, rows, perTransaction, 1000)
-			b.ReportAllocs()
-			b.ResetTimer()
-			for done := 0; done < b.N; {
-				for _, tx := range txs {
-					benchApply(h, c, tx)
-					if done += perTransaction; done >= b.N {
-						break
-					}
-				}
-				h.unseen, c.unseen = h.unseen[:0], c.unseen[:0]
-			}
+			benchEach(b, h, c, txs, perTransaction, func() {})
 		})
 	}
 }
@@ -167,17 +173,7 @@ func BenchmarkIngest(b *testing.B) {
 func BenchmarkIgnored(b *testing.B) {
 	h, c, s := benchHub(b, 1000)
 	txs := benchTransactions(s, 11_000, 1, 11_000)[1000:]
-	b.ReportAllocs()
-	b.ResetTimer()
-	for done := 0; done < b.N; {
-		for _, tx := range txs {
-			benchApply(h, c, tx)
-			if done++; done >= b.N {
-				break
-			}
-		}
-		h.unseen, c.unseen = h.unseen[:0], c.unseen[:0]
-	}
+	benchEach(b, h, c, txs, 1, func() {})
 }
 
 // BenchmarkDeliver is a frame of one row to one of 100 sessions that show it, from the
@@ -196,18 +192,7 @@ func BenchmarkDeliver(b *testing.B) {
 		}
 	}
 	txs := benchTransactions(s, 10_000, 1, 1)
-	b.ReportAllocs()
-	b.ResetTimer()
-	for done := 0; done < b.N; {
-		for _, tx := range txs {
-			benchApply(h, c, tx)
-			server.crew.Wait()
-			if done += sessions; done >= b.N {
-				break
-			}
-		}
-		h.unseen, c.unseen = h.unseen[:0], c.unseen[:0]
-	}
+	benchEach(b, h, c, txs, sessions, server.crew.Wait)
 }
 
 // BenchmarkRaise is one row change from a commit to the chains of two channels among
@@ -226,15 +211,5 @@ func BenchmarkRaise(b *testing.B) {
 		c.channelOf(&eventQuery{id: fmt.Sprint(i), taps: []tapQuery{{shape: s, table: s.mapping, columns: all, access: node, predicate: node, rules: []int{0, 1, 2, 3, 4}}}})
 	}
 	txs := benchTransactions(s, 10_000, 1, 1000)
-	b.ReportAllocs()
-	b.ResetTimer()
-	for done := 0; done < b.N; {
-		for _, tx := range txs {
-			benchApply(h, c, tx)
-			if done++; done >= b.N {
-				break
-			}
-		}
-		h.unseen, c.unseen, c.recent = h.unseen[:0], c.unseen[:0], c.recent[:0]
-	}
+	benchEach(b, h, c, txs, 1, func() {})
 }

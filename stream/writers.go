@@ -2,6 +2,7 @@ package stream
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -78,7 +79,7 @@ func (w *writers) take() *session {
 	w.queue[w.next] = nil
 	w.next++
 	if w.next > len(w.queue)/2 && w.next >= maxIdleQueue { // never empty: it would grow for ever
-		w.queue, w.next = append(w.queue[:0], w.queue[w.next:]...), 0
+		w.queue, w.next = slices.Delete(w.queue, 0, w.next), 0
 	}
 	return s
 }

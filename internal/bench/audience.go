@@ -175,19 +175,16 @@ func textMember(frame []byte, name string) string {
 func (a *audience) settle(ctx context.Context, s *swarm, lsn string) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
-	var failed error
-	if err := s.do(func() {
+	if err := s.ask(func() error {
 		a.waited = 0
 		for _, c := range s.clients {
-			if failed = s.say(c, waitRequest(lsn)); failed != nil {
-				return
+			if err := s.say(c, waitRequest(lsn)); err != nil {
+				return err
 			}
 		}
+		return nil
 	}); err != nil {
 		return err
-	}
-	if failed != nil {
-		return failed
 	}
 	if err := s.await(ctx, func() bool { return a.waited == len(s.clients) }); err != nil {
 		return fmt.Errorf("the clients wait for the end of the WAL: %w", err)

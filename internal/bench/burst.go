@@ -60,30 +60,19 @@ func (s *stage) burst(ctx context.Context, n, commits, atRate int, flags ...stri
 	if err := s.swarm.do(func() { count.goal = n * commits }); err != nil {
 		return 0, nil, err
 	}
-	profile := profiler{process: s.process, dir: s.options.ProfileDir, name: strings.Join(flags, "")}
-	if err := profile.start(ctx); err != nil {
-		return 0, nil, err
-	}
-	before, err := s.used(ctx)
+	var took time.Duration
+	cost, err := s.measured(ctx, strings.Join(flags, ""), func() error {
+		start := time.Now()
+		if _, err := s.write(ctx, commits, atRate, 1, func(k int) int { return s.data.appointment(0, k) }); err != nil {
+			return err
+		}
+		err := count.await(ctx, s.swarm)
+		took = count.last.Sub(start)
+		return err
+	})
 	if err != nil {
 		return 0, nil, err
 	}
-	start := time.Now()
-	if _, err := s.write(ctx, commits, atRate, 1, func(k int) int { return s.data.appointment(0, k) }); err != nil {
-		return 0, nil, err
-	}
-	if err := count.await(ctx, s.swarm); err != nil {
-		return 0, nil, err
-	}
-	took := count.last.Sub(start)
-	after, err := s.used(ctx)
-	if err != nil {
-		return 0, nil, err
-	}
-	if err := profile.stop(ctx); err != nil {
-		return 0, nil, err
-	}
-	s.log.Info("delivered a burst", "took", took.Round(time.Millisecond), "flags", flags, "server_cpu_us", perChange(after.server.CPU-before.server.CPU, count.received),
-		"clients_cpu_us", perChange(after.own.CPU-before.own.CPU, count.received))
+	s.log.Info("delivered a burst", append(cost.each(count.received), "took", took.Round(time.Millisecond), "flags", flags)...)
 	return rate(n*commits, took), count, nil
 }

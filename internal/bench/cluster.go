@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -8,9 +9,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/walwire/walwire/internal/pgserver"
 	"github.com/walwire/walwire/migrations"
@@ -70,6 +75,37 @@ func (c *cluster) serverURL() (string, error) {
 	}
 	u.User = url.UserPassword(serverRole, c.password)
 	return u.String(), nil
+}
+
+// program is one of PostgreSQL's clients, of the server's own version or from the PATH, that
+// connects to the database, and ends with ctx.
+func (c *cluster) program(ctx context.Context, name string, args ...string) (*exec.Cmd, error) {
+	if c.BinDir() == "" && name == "pg_recvlogical" {
+		return nil, errors.New("pg_recvlogical: the private PostgreSQL runs in a container, whose programs can't be run here:" +
+			" install PostgreSQL's server programs, or set WALWIRE_PG_BIN")
+	}
+	path := filepath.Join(c.BinDir(), name)
+	if _, err := os.Stat(path); c.BinDir() == "" || err != nil {
+		if path, err = exec.LookPath(name); err != nil {
+			return nil, fmt.Errorf("%w: install PostgreSQL's client programs", err)
+		}
+	}
+	cfg, err := pgconn.ParseConfig(c.URL())
+	if err != nil {
+		return nil, errors.New("the private PostgreSQL has no usable URL") // the error would quote it
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(os.Environ(), "PGHOST="+cfg.Host, "PGPORT="+fmt.Sprint(cfg.Port), "PGUSER="+cfg.User, "PGPASSWORD="+cfg.Password, "PGDATABASE="+cfg.Database)
+	return cmd, nil
+}
+
+// output runs a program to its end.
+func output(cmd *exec.Cmd) ([]byte, error) {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w: %s", filepath.Base(cmd.Path), err, bytes.TrimSpace(out))
+	}
+	return out, nil
 }
 
 // close stops the server and removes its data, also after ctx has ended.

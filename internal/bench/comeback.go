@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -43,10 +44,7 @@ func measureComeback(ctx context.Context, o Options) (string, error) {
 		if err := s.serve(ctx); err != nil {
 			return "", err
 		}
-		b := &comeback{clients: n, seen: make([]int, d.rows), done: make(chan struct{})}
-		for i := range b.seen {
-			b.seen[i] = -1
-		}
+		b := &comeback{clients: n, seen: slices.Repeat([]int{-1}, d.rows), done: make(chan struct{})}
 		a := &audience{
 			company:  d.companyOf,
 			queries:  func(n int) []string { return []string{d.query(n)} },
@@ -56,7 +54,7 @@ func measureComeback(ctx context.Context, o Options) (string, error) {
 		if err := s.gather(ctx, n, a); err != nil {
 			return "", err
 		}
-		written := make([]int, d.rows)
+		written := slices.Repeat([]int{-1}, d.rows)
 		stop := make(chan struct{})
 		writing := s.writeUntil(ctx, stop, written)
 		if err := pause(ctx, comebackBefore); err != nil {
@@ -67,7 +65,7 @@ func measureComeback(ctx context.Context, o Options) (string, error) {
 			close(stop)
 			return "", errors.Join(err, writing())
 		}
-		err = b.await(ctx, s, n)
+		err = s.swarm.until(ctx, b.done, func() error { return fmt.Errorf("of %d clients %d are exact again", n, b.exact) })
 		if err == nil {
 			err = pause(ctx, comebackAfter)
 		}
@@ -84,7 +82,7 @@ func measureComeback(ctx context.Context, o Options) (string, error) {
 		}
 		wrong := 0
 		for i, k := range written {
-			if k > 0 && b.seen[i] != k {
+			if k >= 0 && b.seen[i] != k {
 				wrong++
 			}
 		}
@@ -168,20 +166,6 @@ func (b *comeback) kill(ctx context.Context, s *stage) (at time.Time, err error)
 	at = time.Now()
 	s.log.Info("killing the server")
 	return at, s.process.restart(ctx, s.options.Server)
-}
-
-// await returns when all clients have what was committed before the server was killed.
-func (b *comeback) await(ctx context.Context, s *stage, n int) error {
-	select {
-	case <-b.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-s.swarm.ended:
-		return s.swarm.failure()
-	case <-time.After(2 * stall):
-		return fmt.Errorf("of %d clients %d are exact again", n, b.exact)
-	}
 }
 
 // writeUntil makes comebackPerSecond commits a second until stop is closed, and notes

@@ -25,28 +25,41 @@ type fanout struct {
 
 func newFanout() *fanout { return &fanout{reached: make(chan struct{}, 1)} }
 
-// count takes the changes in a frame: each has to be the client's next.
+// count takes the changes in a frame: each has to be the client's next, but for those of a
+// reset, which shows all rows in any order.
 func (f *fanout) count(c *client, frame []byte) {
 	if bytes.Contains(frame, []byte(`"reset":true`)) {
 		f.resets++
-		c.resetting = true
+		c.resetting, c.newest, c.fresh = true, c.next-1, 0
 	}
 	marks(frame, func(change int, _ int64) {
 		switch {
-		case change < c.next && c.resetting: // all rows, as they are
+		case c.resetting && change >= c.next:
+			c.fresh++
+			c.newest = max(c.newest, change)
+		case c.resetting: // told before
 		case change < c.next:
 			f.doubled++
 		default:
 			f.lost += change - c.next
-			f.received++
 			c.next = change + 1
-			if f.received == f.goal {
-				f.last = time.Now()
-				f.reached <- struct{}{}
-			}
+			f.add(1)
 		}
 	})
-	c.resetting = c.resetting && bytes.HasSuffix(frame, []byte(continued))
+	if c.resetting && !bytes.HasSuffix(frame, []byte(continued)) {
+		c.resetting = false
+		f.lost += c.newest + 1 - c.next - c.fresh
+		c.next = c.newest + 1
+		f.add(c.fresh)
+	}
+}
+
+func (f *fanout) add(n int) {
+	before := f.received
+	if f.received += n; before < f.goal && f.received >= f.goal {
+		f.last = time.Now()
+		f.reached <- struct{}{}
+	}
 }
 
 func (f *fanout) exact() error {
@@ -88,16 +101,9 @@ func (f *fanout) rounds(ctx context.Context, s *swarm, n int, change func(k int)
 
 // await returns when the goal is reached.
 func (f *fanout) await(ctx context.Context, s *swarm) error {
-	select {
-	case <-f.reached:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-s.ended:
-		return s.failure()
-	case <-time.After(stall):
+	return s.until(ctx, f.reached, func() error {
 		return fmt.Errorf("of %d changes %d have come, and no more for %s", f.goal, f.received, stall)
-	}
+	})
 }
 
 // measureFanout is row 2.
@@ -111,31 +117,19 @@ func measureFanout(ctx context.Context, o Options) (string, error) {
 		if err := s.gather(ctx, n, own.audience(s.data)); err != nil {
 			return "", err
 		}
-		profile := profiler{process: s.process, dir: o.ProfileDir}
-		if err := profile.start(ctx); err != nil {
-			return "", err
-		}
-		before, err := s.used(ctx)
-		if err != nil {
-			return "", err
-		}
-		walwire, err := own.rounds(ctx, s.swarm, n, func(k int) error {
-			_, err := s.cluster.conn.Exec(ctx, markUpdate, k, id(appointmentPrefix, 0))
+		walwire := 0
+		cost, err := s.measured(ctx, "", func() (err error) {
+			walwire, err = own.rounds(ctx, s.swarm, n, func(k int) error {
+				_, err := s.cluster.conn.Exec(ctx, markUpdate, k, id(appointmentPrefix, 0))
+				return err
+			})
 			return err
 		})
 		if err != nil {
 			return "", err
 		}
-		after, err := s.used(ctx)
-		if err != nil {
-			return "", err
-		}
-		if err := profile.stop(ctx); err != nil {
-			return "", err
-		}
 		size := s.swarm.clients[0].bytes / int64(s.swarm.clients[0].frames)
-		s.log.Info("walwire has delivered", "deliveries_per_second", walwire, "server_cpu_us", perChange(after.server.CPU-before.server.CPU, own.received),
-			"clients_cpu_us", perChange(after.own.CPU-before.own.CPU, own.received))
+		s.log.Info("walwire has delivered", append(cost.each(own.received), "deliveries_per_second", walwire)...)
 		s.endServer()
 		raw, err := s.rawFanout(ctx, n, int(size))
 		if err != nil {
@@ -156,9 +150,4 @@ func ratio(a, b int) float64 {
 		return 0
 	}
 	return float64(a) / float64(b)
-}
-
-// perChange is a time for each of n, in microseconds.
-func perChange(d time.Duration, n int) float64 {
-	return float64(d.Microseconds()) / float64(max(n, 1))
 }

@@ -25,8 +25,7 @@ type ingest struct {
 	expected int
 	last     time.Time
 	done     chan struct{} // closed when all have been received
-	profile  profiler
-	commits  int // that the load consists of
+	commits  int           // that the load consists of
 	// load writes the WAL: every appointment is changed once.
 	load func(ctx context.Context) error
 }
@@ -75,7 +74,6 @@ func (i *ingest) measure(ctx context.Context) (r ingestResult, err error) {
 	if err := i.serve(ctx); err != nil {
 		return r, err
 	}
-	i.profile = profiler{process: i.process, dir: i.options.ProfileDir}
 	i.done, i.expected = make(chan struct{}), i.data.shown()
 	i.checkers = make([]*checker, i.data.queries)
 	for q := range i.checkers {
@@ -180,28 +178,18 @@ func (i *ingest) server(ctx context.Context, hold *holder, end string, r *ingest
 	if err != nil {
 		return err
 	}
-	before, err := i.used(ctx)
+	var start time.Time
+	var complete bool
+	cost, err := i.measured(ctx, "", func() (err error) {
+		i.log.Info("leaving the slot to the server, which takes it at its next attempt")
+		hold.release()
+		if start, err = readerStart(ctx, i.cluster.conn, serverSlot, hold.pid()); err != nil {
+			return err
+		}
+		complete, err = i.await(ctx)
+		return err
+	})
 	if err != nil {
-		return err
-	}
-	if err := i.profile.start(ctx); err != nil {
-		return err
-	}
-	i.log.Info("leaving the slot to the server, which takes it at its next attempt")
-	hold.release()
-	start, err := readerStart(ctx, i.cluster.conn, serverSlot, hold.pid())
-	if err != nil {
-		return err
-	}
-	complete, err := i.await(ctx)
-	if err != nil {
-		return err
-	}
-	after, err := i.used(ctx)
-	if err != nil {
-		return err
-	}
-	if err := i.profile.stop(ctx); err != nil {
 		return err
 	}
 	if complete {
@@ -216,11 +204,10 @@ func (i *ingest) server(ctx context.Context, hold *holder, end string, r *ingest
 		frames += c.frames
 	}
 	i.endClients()
-	r.cpu = after.server.CPU - before.server.CPU
-	r.memory = after.server.Peak - idle.Usage.Resident
-	i.log.Info("walwire has delivered the WAL", "took", r.elapsed.Round(time.Millisecond), "rows_per_second", rate(r.delivery.received, r.elapsed),
-		"frames", frames, "server_cpu", r.cpu.Round(time.Millisecond), "subscribers_cpu", (after.own.CPU - before.own.CPU).Round(time.Millisecond),
-		"idle_megabytes", idle.Usage.Resident>>20, "peak_megabytes", after.server.Peak>>20, "selects", after.snapshots-before.snapshots)
+	r.cpu, r.memory = cost.server, cost.peak-idle.Usage.Resident
+	i.log.Info("walwire has delivered the WAL", append(cost.each(r.delivery.received), "took", r.elapsed.Round(time.Millisecond),
+		"rows_per_second", rate(r.delivery.received, r.elapsed), "frames", frames, "idle_megabytes", idle.Usage.Resident>>20,
+		"peak_megabytes", cost.peak>>20, "selects", cost.snapshots)...)
 	return nil
 }
 
@@ -248,22 +235,6 @@ func (i *ingest) await(ctx context.Context) (complete bool, err error) {
 			last = now
 		}
 	}
-}
-
-// processes is what the server and this process, with the clients, have used.
-type processes struct {
-	server, own usage
-	snapshots   int
-}
-
-func (s *stage) used(ctx context.Context) (p processes, err error) {
-	a, err := s.process.order(ctx, orderUsage)
-	if err != nil {
-		return p, err
-	}
-	p.server, p.snapshots = a.Usage, a.Snapshots
-	p.own, err = ownUsage()
-	return p, err
 }
 
 // sameWork checks that PostgreSQL has decoded all commits for every reader.

@@ -2,13 +2,10 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -91,7 +88,7 @@ func measureLatency(ctx context.Context, o Options) (string, error) {
 		if err := s.gather(ctx, clients, a); err != nil {
 			return "", err
 		}
-		reader, err := s.readAlong(latencySlot, theirs)
+		reader, err := s.readAlong(ctx, latencySlot, theirs)
 		if err != nil {
 			return "", err
 		}
@@ -99,38 +96,23 @@ func measureLatency(ctx context.Context, o Options) (string, error) {
 		if _, err := readerStart(ctx, s.cluster.conn, latencySlot, 0); err != nil {
 			return "", err
 		}
-		profile := profiler{process: s.process, dir: o.ProfileDir}
-		if err := profile.start(ctx); err != nil {
-			return "", err
-		}
-		before, err := s.used(ctx)
-		if err != nil {
-			return "", err
-		}
-		// A step that is prime to their number visits all rows.
-		took, err := s.write(ctx, commits, latencyPerSecond, latencyWriters, func(k int) int { return k * 7919 % d.rows })
-		if err != nil {
-			return "", err
-		}
-		for _, l := range []*latencies{own, theirs} {
-			select {
-			case <-l.done:
-			case <-ctx.Done():
-				return "", ctx.Err()
-			case <-s.swarm.ended:
-				return "", s.swarm.failure()
-			case <-time.After(stall):
-				return "", errors.New("not all changes have come: some are lost")
+		var took time.Duration
+		cost, err := s.measured(ctx, "", func() (err error) {
+			// A step that is prime to their number visits all rows.
+			if took, err = s.write(ctx, commits, latencyPerSecond, latencyWriters, func(k int) int { return k * 7919 % d.rows }); err != nil {
+				return err
 			}
-		}
-		after, err := s.used(ctx)
+			for _, l := range []*latencies{own, theirs} {
+				if err := s.swarm.until(ctx, l.done, func() error { return fmt.Errorf("of %d changes %d have come", commits, l.count) }); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		if err != nil {
 			return "", err
 		}
-		if err := profile.stop(ctx); err != nil {
-			return "", err
-		}
-		s.log.Info("all changes have come", "commits_per_second", rate(commits, took), "server_cpu_us", perChange(after.server.CPU-before.server.CPU, commits))
+		s.log.Info("all changes have come", append(cost.each(commits), "commits_per_second", rate(commits, took))...)
 		end, err := s.position(ctx)
 		if err != nil {
 			return "", err
@@ -138,8 +120,8 @@ func measureLatency(ctx context.Context, o Options) (string, error) {
 		if err := a.settle(ctx, s.swarm, end); err != nil {
 			return "", err
 		}
-		line := fmt.Sprintf("clients=%d queries=%d commits/s=%d walwire %s pg_recvlogical %s expected=%d received=%d lost=0 doubled=%d bytes/change=%d p99 ratio %.2f",
-			clients, queries, rate(commits, took), own, theirs, commits, own.count, own.doubled, bytes/commits, float64(own.quantile(.99))/float64(theirs.quantile(.99)))
+		line := fmt.Sprintf("clients=%d queries=%d commits/s=%d walwire %s pg_recvlogical %s expected=%d received=%d lost=%d doubled=%d bytes/change=%d p99 ratio %.2f",
+			clients, queries, rate(commits, took), own, theirs, commits, own.count, commits-own.count, own.doubled, bytes/commits, float64(own.quantile(.99))/float64(theirs.quantile(.99)))
 		if own.doubled > 0 {
 			return line, fmt.Errorf("%d changes came again", own.doubled)
 		}
@@ -154,16 +136,12 @@ type follower struct {
 }
 
 // readAlong runs pg_recvlogical and notes when each change comes out of it.
-func (s *stage) readAlong(slot string, l *latencies) (*follower, error) {
-	program, err := recvlogicalPath(s.cluster)
+func (s *stage) readAlong(ctx context.Context, slot string, l *latencies) (*follower, error) {
+	cmd, err := recvlogicalCommand(ctx, s.cluster, slot, "-")
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := pgconn.ParseConfig(s.cluster.URL())
-	if err != nil {
-		return nil, errors.New("the private PostgreSQL has no usable URL") // the error would quote it
-	}
-	f := &follower{cmd: recvlogicalCommand(program, cfg, slot, "-"), end: make(chan struct{})}
+	f := &follower{cmd: cmd, end: make(chan struct{})}
 	out, err := f.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

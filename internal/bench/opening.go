@@ -5,13 +5,10 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -86,66 +83,36 @@ func (s *stage) open(ctx context.Context, name string, clients int, query func(c
 			requests[c] = appendMasked(requests[c], opText, subscribeFrame(n+1, query(c, n), ""))
 		}
 	}
-	profile := profiler{process: s.process, dir: s.options.ProfileDir, name: name}
-	if err := profile.start(ctx); err != nil {
-		return 0, 0, err
-	}
-	before, err := s.used(ctx)
-	if err != nil {
-		return 0, 0, err
-	}
 	var start time.Time
-	var failed error
-	if err := s.swarm.do(func() {
-		start = time.Now()
-		for c, request := range requests {
-			if failed = s.swarm.write(s.swarm.clients[c], request); failed != nil {
-				return
+	cost, err := s.measured(ctx, name, func() error {
+		if err := s.swarm.ask(func() error {
+			start = time.Now()
+			for c, request := range requests {
+				if err := s.swarm.write(s.swarm.clients[c], request); err != nil {
+					return err
+				}
 			}
+			return nil
+		}); err != nil {
+			return err
 		}
-	}); err != nil {
-		return 0, 0, err
-	}
-	if failed != nil {
-		return 0, 0, failed
-	}
-	select {
-	case <-o.done:
-	case <-ctx.Done():
-		return 0, 0, ctx.Err()
-	case <-s.swarm.ended:
-		return 0, 0, s.swarm.failure()
-	case <-time.After(stall):
-		return 0, 0, fmt.Errorf("of %d live queries not all were shown", o.expected)
-	}
-	after, err := s.used(ctx)
+		return s.swarm.until(ctx, o.done, func() error { return fmt.Errorf("of %d live queries %d were shown", o.expected, o.shown) })
+	})
 	if err != nil {
-		return 0, 0, err
-	}
-	if err := profile.stop(ctx); err != nil {
 		return 0, 0, err
 	}
 	took := o.last.Sub(start)
-	s.log.Info("the live queries are open", "took", took.Round(time.Millisecond), "server_cpu_us", perChange(after.server.CPU-before.server.CPU, o.expected),
-		"clients_cpu_us", perChange(after.own.CPU-before.own.CPU, o.expected))
+	s.log.Info("the live queries are open", append(cost.each(o.expected), "took", took.Round(time.Millisecond))...)
 	if want := o.expected * openingRows; o.rows != want {
 		return 0, 0, fmt.Errorf("the live queries show %d rows, not %d", o.rows, want)
 	}
-	return rate(o.expected, took), after.snapshots - before.snapshots, nil
+	return rate(o.expected, took), cost.snapshots, nil
 }
 
 var pgbenchRate = regexp.MustCompile(`tps = ([0-9.]+) \(without initial connection time\)`)
 
 // pgbench runs one SELECT for each live query, as many at a time as walwire does.
 func (s *stage) pgbench(ctx context.Context, total int) (perSecond int, err error) {
-	program, err := clientProgram(s.cluster, "pgbench")
-	if err != nil {
-		return 0, err
-	}
-	cfg, err := pgconn.ParseConfig(s.cluster.URL())
-	if err != nil {
-		return 0, fmt.Errorf("the private PostgreSQL has no usable URL")
-	}
 	each := total / openingReaders
 	script := fmt.Sprintf(`\set n :n + 1
 SELECT * FROM appointments WHERE company_id = ('%s' || lpad(to_hex(:n / %d), 12, '0'))::uuid AND staff_id = ('%s' || lpad(to_hex(:n), 12, '0'))::uuid;
@@ -155,12 +122,14 @@ SELECT * FROM appointments WHERE company_id = ('%s' || lpad(to_hex(:n / %d), 12,
 	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
 		return 0, err
 	}
-	cmd := exec.CommandContext(ctx, program, "--no-vacuum", "--client", fmt.Sprint(openingReaders), "--jobs", "2", "--transactions", fmt.Sprint(each),
-		"--define", "n=-1", "--file", file, "--host", cfg.Host, "--port", fmt.Sprint(cfg.Port), "--username", cfg.User, cfg.Database)
-	cmd.Env = append(os.Environ(), "PGPASSWORD="+cfg.Password)
-	out, err := cmd.CombinedOutput()
+	cmd, err := s.cluster.program(ctx, "pgbench", "--no-vacuum", "--client", fmt.Sprint(openingReaders), "--jobs", "2", "--transactions", fmt.Sprint(each),
+		"--define", "n=-1", "--file", file)
 	if err != nil {
-		return 0, fmt.Errorf("run pgbench: %w: %s", err, bytes.TrimSpace(out))
+		return 0, err
+	}
+	out, err := output(cmd)
+	if err != nil {
+		return 0, err
 	}
 	match := pgbenchRate.FindSubmatch(out)
 	if match == nil {

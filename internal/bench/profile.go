@@ -8,7 +8,53 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/pprof"
+	"time"
 )
+
+// spent is what a measured part has cost.
+type spent struct {
+	server, clients time.Duration // of CPU
+	peak            int64         // of the server's memory, since it last rested
+	snapshots       int
+}
+
+// each is the CPU for each of n, in microseconds, to be logged.
+func (s spent) each(n int) []any {
+	us := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(max(n, 1)) }
+	return []any{"server_cpu_us", us(s.server), "clients_cpu_us", us(s.clients)}
+}
+
+// measured runs the part that is measured, and profiles it where that is asked for, into
+// files whose names begin with name.
+func (s *stage) measured(ctx context.Context, name string, run func() error) (of spent, err error) {
+	p := profiler{process: s.process, dir: s.options.ProfileDir, name: name}
+	if err := p.start(ctx); err != nil {
+		return of, err
+	}
+	before, err := s.process.order(ctx, orderUsage)
+	if err != nil {
+		return of, err
+	}
+	own, err := ownUsage()
+	if err != nil {
+		return of, err
+	}
+	if err := run(); err != nil {
+		return of, err
+	}
+	after, err := s.process.order(ctx, orderUsage)
+	if err != nil {
+		return of, err
+	}
+	ownAfter, err := ownUsage()
+	if err != nil {
+		return of, err
+	}
+	return spent{
+		server: after.Usage.CPU - before.Usage.CPU, clients: ownAfter.CPU - own.CPU,
+		peak: after.Usage.Peak, snapshots: after.Snapshots - before.Snapshots,
+	}, p.stop(ctx)
+}
 
 // profiler takes profiles of the measured part into a directory, or none where
 // that is "": of the server process, and of this one, in which the subscribers

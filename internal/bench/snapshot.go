@@ -5,11 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -69,68 +65,33 @@ func (s *stage) show(ctx context.Context, query, rows int) (took time.Duration, 
 	if err := s.gather(ctx, 1, a); err != nil {
 		return 0, 0, err
 	}
-	profile := profiler{process: s.process, dir: s.options.ProfileDir}
-	if err := profile.start(ctx); err != nil {
+	_, err = s.measured(ctx, "", func() error {
+		if err := s.swarm.ask(func() error {
+			start = time.Now()
+			return s.swarm.say(s.swarm.clients[0], subscribeFrame(1, s.data.query(query), ""))
+		}); err != nil {
+			return err
+		}
+		return s.swarm.until(ctx, done, func() error { return fmt.Errorf("of %d rows %d have come", rows, got) })
+	})
+	if err != nil {
 		return 0, 0, err
-	}
-	var failed error
-	if err := s.swarm.do(func() {
-		start = time.Now()
-		failed = s.swarm.say(s.swarm.clients[0], subscribeFrame(1, s.data.query(query), ""))
-	}); err != nil {
-		return 0, 0, err
-	}
-	if failed != nil {
-		return 0, 0, failed
-	}
-	select {
-	case <-done:
-	case <-ctx.Done():
-		return 0, 0, ctx.Err()
-	case <-s.swarm.ended:
-		return 0, 0, s.swarm.failure()
-	case <-time.After(stall):
-		return 0, 0, fmt.Errorf("of %d rows %d have come", rows, got)
 	}
 	if got != rows {
 		return 0, 0, fmt.Errorf("the live query shows %d rows, not %d", got, rows)
 	}
-	return last.Sub(start), size, profile.stop(ctx)
+	return last.Sub(start), size, nil
 }
 
 // copyOut reads the same rows with psql, as JSON, and throws them away.
 func (s *stage) copyOut(ctx context.Context, query int) (time.Duration, error) {
-	program, err := clientProgram(s.cluster, "psql")
+	sql := fmt.Sprintf(`\copy (SELECT row_to_json(a) FROM appointments a WHERE company_id = '%s' AND staff_id = '%s') TO '%s'`,
+		s.data.companyOf(query), staffOf(query), os.DevNull)
+	cmd, err := s.cluster.program(ctx, "psql", "--no-psqlrc", "--command", sql)
 	if err != nil {
 		return 0, err
 	}
-	cfg, err := pgconn.ParseConfig(s.cluster.URL())
-	if err != nil {
-		return 0, fmt.Errorf("the private PostgreSQL has no usable URL")
-	}
-	sql := fmt.Sprintf(`\copy (SELECT row_to_json(a) FROM appointments a WHERE company_id = '%s' AND staff_id = '%s') TO '%s'`,
-		s.data.companyOf(query), staffOf(query), os.DevNull)
-	cmd := exec.CommandContext(ctx, program, "--no-psqlrc", "--command", sql, "--host", cfg.Host, "--port", fmt.Sprint(cfg.Port), "--username", cfg.User, cfg.Database)
-	cmd.Env = append(os.Environ(), "PGPASSWORD="+cfg.Password)
 	start := time.Now()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return 0, fmt.Errorf("run psql: %w: %s", err, bytes.TrimSpace(out))
-	}
-	return time.Since(start), nil
-}
-
-// clientProgram is one of PostgreSQL's, of the server's own version or from the PATH.
-func clientProgram(c *cluster, name string) (string, error) {
-	if c.BinDir() != "" {
-		path := filepath.Join(c.BinDir(), name)
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
-		}
-	}
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return "", fmt.Errorf("%w: install PostgreSQL's client programs", err)
-	}
-	return path, nil
+	_, err = output(cmd)
+	return time.Since(start), err
 }

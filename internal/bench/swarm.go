@@ -39,13 +39,14 @@ type client struct {
 	rest   []byte // of a message that has not come whole
 
 	// What the protocol keeps.
-	shown     int    // live queries that show their rows
-	next      int    // the change that is to come
-	resetting bool   // all rows are being told again
-	cursor    string // of the last frame
-	token     string // of its query
-	bytes     int64  // of changes' frames
-	frames    int
+	shown         int    // live queries that show their rows
+	next          int    // the change that is to come
+	resetting     bool   // all rows are being told again
+	newest, fresh int    // of these: the last change, and how many had not been told
+	cursor        string // of the last frame
+	token         string // of its query
+	bytes         int64  // of changes' frames
+	frames        int
 }
 
 // swarm is many WebSocket clients that cost little: one goroutine reads them all, by
@@ -110,6 +111,30 @@ func (s *swarm) do(f func()) error {
 		return nil
 	case <-s.ended:
 		return s.failure()
+	}
+}
+
+// ask has the loop call f, and gives what f does.
+func (s *swarm) ask(f func() error) error {
+	var err error
+	if doErr := s.do(func() { err = f() }); doErr != nil {
+		return doErr
+	}
+	return err
+}
+
+// until returns when done can be received from; when that takes too long, late says what
+// is missing.
+func (s *swarm) until(ctx context.Context, done <-chan struct{}, late func() error) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.ended:
+		return s.failure()
+	case <-time.After(stall):
+		return s.ask(late)
 	}
 }
 
