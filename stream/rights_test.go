@@ -154,8 +154,8 @@ func TestRightsWhileLocked(t *testing.T) {
 	if len(f.Subscriptions) != 2 || len(q.Rows) != 0 {
 		t.Fatalf("got %s", f)
 	}
-	for _, u := range f.Subscriptions {
-		if !u.Reset || u.Loading != (u.ID == 1) || len(u.Snapshot.Rows) == 0 != u.Loading {
+	for _, u := range f.Subscriptions { // on a slow machine the other may be loading too, for a moment
+		if !u.Reset || u.ID == 1 && !u.Loading || len(u.Snapshot.Rows) == 0 != u.Loading {
 			t.Errorf("got %s", f)
 		}
 	}

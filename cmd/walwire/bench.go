@@ -24,7 +24,18 @@ func (benchCmd) Help() string {
   walwire bench
   walwire bench --only 1 --scale 0.1 --profile /tmp/profile
 
-Row 1, ingest: row changes a second through walwire to its subscribers, beside pg_recvlogical writing to /dev/null. While nobody reads, 4 writers update every appointment once, 100 rows a commit. Then pg_recvlogical, walwire and pg_recvlogical again read this same WAL, each alone, through the same plugin and options. Each is timed from the beginning of its connection to PostgreSQL: pg_recvlogical until it ends at the end of that WAL, walwire until the last of its WebSocket subscribers has its last change. Of pg_recvlogical's two times the better one counts. Server and subscribers are processes of their own; walwire_cpu is the server's.
+  1   ingest: row changes a second to subscribers, beside pg_recvlogical reading the same WAL
+  2   fan-out: one change to 15,000 WebSockets, beside raw TCP writes and Socket.IO
+  3   bursts: 100 commits a second to 5,000 subscribers, beside the same without merging
+  4   latency from commit to client, beside that to pg_recvlogical
+  5   matching: a change among 1,000 to 1,000,000 live queries
+  6   memory of an idle connection, beside Socket.IO
+  7   opening 10,000 live queries, beside pgbench with a SELECT for each
+  8   15,000 clients back at once after the server was killed
+  9   a transaction of 1,000,000 rows, beside pg_recvlogical
+  10  a snapshot of 100,000 rows, beside psql's \copy
+
+Server, subscribers and peers are processes of their own. docs/performance.md says how each row is measured, and what came out.
 
 It needs PostgreSQL's programs on this machine, as "walwire dev" does.`
 }
