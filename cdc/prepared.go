@@ -29,23 +29,24 @@ func preparedBy(conn *pgconn.PgConn) *prepared {
 	return s
 }
 
-// name gives the name that a query is prepared under, "" where it is not.
-func (s *prepared) name(ctx context.Context, conn *pgconn.PgConn, sql string) string {
+// name gives the name that a query is prepared under, "" where it is not. Where it can't be
+// prepared, running it tells too.
+func (s *prepared) name(ctx context.Context, conn *pgconn.PgConn, sql string) (string, error) {
 	name, known := s.names[sql]
 	switch {
 	case name != "":
-		return name
+		return name, nil
 	case !known:
 		s.names[sql] = ""
-		return ""
+		return "", nil
 	}
 	s.made++
 	name = "walwire_" + strconv.Itoa(s.made)
 	if _, err := conn.Prepare(ctx, name, sql, nil); err != nil {
-		return "" // running it tells
+		return "", err
 	}
 	s.names[sql] = name
-	return name
+	return name, nil
 }
 
 // room makes room for n more.

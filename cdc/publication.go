@@ -2,14 +2,12 @@ package cdc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -166,8 +164,7 @@ func alterLeaves(ctx context.Context, conn *pgx.Conn, leaves []Leaf, sql string,
 			}
 			return check(tx)
 		})
-		var pgErr *pgconn.PgError
-		if !errors.As(err, &pgErr) || pgErr.Code != "55P03" { // lock_not_available
+		if !isLocked(err) {
 			return err
 		}
 		if attempt == alterAttempts {

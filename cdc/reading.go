@@ -52,7 +52,8 @@ type reading struct {
 	s       *Snapshotter
 	queries []Select
 	done    func(i int, snap Snapshot, err error)
-	left    []int // of queries: those that are not done
+	left    []int     // of queries: those that are not done
+	begun   time.Time // the first of them
 }
 
 // first ends the first query that is left.
@@ -60,6 +61,7 @@ func (r *reading) first(snap Snapshot, err error) {
 	i := r.left[0]
 	r.left = r.left[1:]
 	r.done(i, snap, err)
+	r.begun = time.Now()
 }
 
 // some reads queries up to the first that fails.
@@ -88,13 +90,13 @@ func (r *reading) some(ctx context.Context) {
 	o := &r.s.opts
 	bounded, cancel := context.WithTimeout(ctx, o.LockTimeout+time.Duration(len(wanted))*o.StatementTimeout+o.Margin)
 	defer cancel()
-	begun := time.Now()
+	r.begun = time.Now()
 	positioned, err := r.run(bounded, conn.Conn().PgConn())
 	if err == nil {
 		return
 	}
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "57014" && time.Since(begun) < o.StatementTimeout {
+	if errors.As(err, &pg) && pg.Code == "57014" && time.Since(r.begun) < o.StatementTimeout {
 		err = fmt.Errorf("canceled by somebody: %s", pg.Message) // not a timeout: may be tried again
 	}
 	if positioned {
@@ -115,11 +117,14 @@ func (r *reading) fail(err error) {
 func (r *reading) run(ctx context.Context, conn *pgconn.PgConn) (positioned bool, err error) {
 	statements := preparedBy(conn)
 	statements.room(ctx, conn, len(r.left)+1)
+	position, err := statements.name(ctx, conn, positionSQL)
 	names := make([]string, len(r.left))
-	for n, i := range r.left {
-		names[n] = statements.name(ctx, conn, r.queries[i].SQL)
+	for n := 0; n < len(names) && err == nil; n++ {
+		names[n], err = statements.name(ctx, conn, r.queries[r.left[n]].SQL)
 	}
-	position := statements.name(ctx, conn, positionSQL)
+	if isLocked(err) {
+		return false, err // as it would be for LOCK TABLE, after as long again
+	}
 	p := conn.StartPipeline(ctx)
 	p.SendQueryParams(beginSQL, nil, nil, nil, nil)
 	p.SendQueryParams("LOCK TABLE "+r.queries[0].Table.String()+" IN ACCESS SHARE MODE", nil, nil, nil, nil)
@@ -143,7 +148,7 @@ func (r *reading) run(ctx context.Context, conn *pgconn.PgConn) (positioned bool
 		_, rollbackErr := conn.Exec(ctx, "ROLLBACK").ReadAll()
 		err = errors.Join(err, rollbackErr)
 	}
-	if pg := new(pgconn.PgError); errors.As(err, &pg) || errors.Is(err, ErrShapeChanged) {
+	if pg := new(pgconn.PgError); errors.As(err, &pg) && !isLocked(err) || errors.Is(err, ErrShapeChanged) {
 		statements.forget(ctx, conn)
 	}
 	if positioned && flushed < snap.Position && !conn.IsClosed() { // also for those that are done
@@ -153,6 +158,12 @@ func (r *reading) run(ctx context.Context, conn *pgconn.PgConn) (positioned bool
 		r.first(snap, nil)
 	}
 	return positioned, err
+}
+
+// isLocked reports whether a table was locked for longer than LockTimeout.
+func isLocked(err error) bool {
+	pg := new(pgconn.PgError)
+	return errors.As(err, &pg) && pg.Code == "55P03" // lock_not_available
 }
 
 // send sends a query, by the name that it is prepared under, if any.

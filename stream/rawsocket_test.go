@@ -3,16 +3,19 @@ package stream_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/walwire/walwire/internal/apptest"
+	"github.com/walwire/walwire/mapping"
 )
 
 // rawSocket is a WebSocket whose every octet is the test's.
@@ -22,7 +25,7 @@ type rawSocket struct {
 	in   *bufio.Reader
 }
 
-// dialRaw upgrades a connection with a token; early follows the request at once.
+// dialRaw upgrades a connection, with a token unless that is "". early follows the request at once.
 func dialRaw(s *apptest.Server, token string, early []byte) *rawSocket {
 	s.TB.Helper()
 	host, _, _ := strings.Cut(strings.TrimPrefix(s.WS(), "ws://"), "/")
@@ -32,8 +35,12 @@ func dialRaw(s *apptest.Server, token string, early []byte) *rawSocket {
 	}
 	s.TB.Cleanup(func() { _ = conn.Close() })
 	r := &rawSocket{tb: s.TB, conn: conn, in: bufio.NewReader(conn)}
-	r.write(append([]byte("GET /v1/stream HTTP/1.1\r\nHost: "+host+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
-		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Bearer "+token+"\r\n\r\n"), early...))
+	head := "GET /v1/stream HTTP/1.1\r\nHost: " + host + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+	if token != "" {
+		head += "Authorization: Bearer " + token + "\r\n"
+	}
+	r.write(append([]byte(head+"\r\n"), early...))
 	answer, err := http.ReadResponse(r.in, nil)
 	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
 		s.TB.Fatalf("upgrade: %v, %v", answer, err)
@@ -85,10 +92,21 @@ func masked(opcode byte, payload string) []byte {
 }
 
 const (
-	text = 0x1
-	ping = 0x9
-	pong = 0xA
+	text  = 0x1
+	final = 0x8 // close
+	ping  = 0x9
+	pong  = 0xA
 )
+
+// readTo skips frames before the next with an opcode.
+func (r *rawSocket) readTo(opcode byte) {
+	r.tb.Helper()
+	for {
+		if got, _ := r.read(); got == opcode {
+			return
+		}
+	}
+}
 
 func subscribeTo(query string) string {
 	return fmt.Sprintf(`{"type":"subscribe","id":1,"query":%s}`, query)
@@ -163,3 +181,77 @@ func TestPingsUnread(t *testing.T) {
 	}
 	h.mustBeExact(t)
 }
+
+// Who begins a message and never ends it is let go of, refused or not, and holds up no stop; nor
+// does who does not read.
+func TestUnfinished(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) {
+		c.Drain, c.Limits.AuthDeadline = mapping.Drain{Time: time.Second, Spread: time.Second}, time.Minute
+	}})
+	s.Exec(seed)
+	for n := range 20 {
+		insert(s, n, companyA, ann, cat, "confirmed")
+	}
+	s.Exec(`UPDATE appointments SET notes = repeat('x', 1 << 20)`)
+	half := masked(text, strings.Repeat("x", 4096))[:maskedHead]
+	refused := dialRaw(s, "", nil)
+	refused.write(masked(text, "no token"))
+	refused.readTo(final)
+	refused.write(half)
+	if _, err := io.ReadAll(refused.in); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("after a refusal: %v", err)
+	}
+
+	again := dialRaw(s, "", nil)
+	again.write(masked(text, "no token"))
+	again.readTo(final)
+	again.write(half)
+	dialRaw(s, "", half)
+	client := dialRaw(s, s.Owner(companyA), nil)
+	client.readTo(text)
+	client.write(half)
+	unreadEvents(s, subscribeTo(`{"table":"appointments"}`))
+	stopped := make(chan struct{})
+	go func() {
+		s.Stop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the server does not stop")
+	}
+}
+
+// unreadEvents sends a frame on a stream of server-sent events, of which it reads no more than
+// the beginning of the answer.
+func unreadEvents(s *apptest.Server, frame string) {
+	s.TB.Helper()
+	request, err := http.NewRequest(http.MethodGet, s.URL()+"/v1/sse", nil)
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+s.Owner(companyA))
+	answer, err := new(http.Transport).RoundTrip(request)
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	s.TB.Cleanup(func() { _ = answer.Body.Close() })
+	in := bufio.NewReader(answer.Body)
+	welcome, err := in.ReadString('\n')
+	_, key, ok := strings.Cut(welcome, `"key":"`)
+	if err != nil || !ok {
+		s.TB.Fatalf("got %s, %v", welcome, err)
+	}
+	key, _, _ = strings.Cut(key, `"`)
+	sent, err := http.Post(s.URL()+"/v1/send", "application/json", strings.NewReader(fmt.Sprintf(`{"key":%q,"frames":[%s]}`, key, frame)))
+	if err != nil || sent.StatusCode != http.StatusOK {
+		s.TB.Fatalf("send: %v, %v", sent, err)
+	}
+	_ = sent.Body.Close()
+	if begin, err := in.Peek(100); err != nil || !strings.Contains(string(begin), `"type":"data"`) {
+		s.TB.Fatalf("got %s, %v", begin, err)
+	}
+}
+
+const maskedHead = 8 // of a client's frame of 126 octets and more, with its mask

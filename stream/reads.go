@@ -43,21 +43,26 @@ func (r *reads) read(h *Hub, q cdc.Select) (cdc.Snapshot, error) {
 		case <-own.done:
 			return own.snapshot, own.err
 		case slots <- struct{}{}:
-			if !r.readTogether(h) {
-				slots = nil // somebody has own in hand
+			batch := r.take()
+			if len(batch) == 0 { // somebody has own in hand
+				<-r.slots
+				slots = nil
+				continue
 			}
-			<-r.slots
+			go func() { // own may be done before the others
+				defer func() { <-r.slots }()
+				readTogether(h, batch)
+			}()
 		case <-h.ctx.Done():
 			return cdc.Snapshot{}, h.ctx.Err()
 		}
 	}
 }
 
-// readTogether reads what has waited longest, with others of the same table; false where
-// nothing waits.
-func (r *reads) readTogether(h *Hub) bool {
+// take gives what has waited longest, with others of the same table.
+func (r *reads) take() (batch []*awaitedRead) {
 	r.mu.Lock()
-	var batch []*awaitedRead
+	defer r.mu.Unlock()
 	r.waiting = slices.DeleteFunc(r.waiting, func(a *awaitedRead) bool {
 		take := len(batch) < maxTogether && (len(batch) == 0 || batch[0].query.Table == a.query.Table)
 		if take {
@@ -65,7 +70,10 @@ func (r *reads) readTogether(h *Hub) bool {
 		}
 		return take
 	})
-	r.mu.Unlock()
+	return batch
+}
+
+func readTogether(h *Hub, batch []*awaitedRead) {
 	queries := make([]cdc.Select, len(batch))
 	for i, a := range batch {
 		queries[i] = a.query
@@ -74,5 +82,4 @@ func (r *reads) readTogether(h *Hub) bool {
 		batch[i].snapshot, batch[i].err = snap, err
 		close(batch[i].done)
 	})
-	return len(batch) > 0
 }

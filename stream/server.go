@@ -79,10 +79,12 @@ type Server struct {
 
 	usersRules atomic.Uint64 // how often users were to be looked up by other rules
 
-	mu       sync.Mutex // protects following
-	sessions map[*session]struct{}
-	keyed    map[string]keyed // sessions by their key
-	stopping bool
+	mu        sync.Mutex // protects following
+	sessions  map[*session]struct{}
+	keyed     map[string]keyed        // sessions by their key
+	strangers map[*webSocket]struct{} // that have not shown who they are
+	stopping  bool
+	stopped   bool // who is still there is cut off
 }
 
 // NewServer makes a server for what hub follows.
@@ -102,7 +104,8 @@ func NewServer(hub *Hub, o ServerOptions) *Server {
 	if o.Filter == (predicate.Limits{}) {
 		o.Filter = predicate.DefaultLimits()
 	}
-	s := &Server{hub: hub, options: o, mux: http.NewServeMux(), crew: newCrew(), sessions: make(map[*session]struct{}), keyed: make(map[string]keyed)}
+	s := &Server{hub: hub, options: o, mux: http.NewServeMux(), crew: newCrew(), sessions: make(map[*session]struct{}), keyed: make(map[string]keyed),
+		strangers: make(map[*webSocket]struct{})}
 	s.writers = newWriters(s.crew)
 	s.SetViewers(o.Viewers)
 	s.tickets = auth.NewTickets(o.TicketLife, o.Tickets, nil)
@@ -159,6 +162,10 @@ func (s *Server) Drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
+	s.stopped = true
+	for t := range s.strangers {
+		t.Cut()
+	}
 	for ss := range s.sessions {
 		ss.transport.Cut()
 	}

@@ -14,13 +14,15 @@ import (
 // stack that the library's reading does, which counts where thousands wait. again says that it
 // was a ping or a pong, which the library would read on after.
 func (t *webSocket) rest() (again bool) {
-	if t.socket == nil || t.early.Buffered() > 0 || t.socket.Read(readable) != nil {
+	if t.socket == nil || t.begun() || t.socket.Read(readable) != nil {
 		return false
 	}
 	p := packets.Get().(*packet)
 	defer packets.Put(p)
 	_ = t.socket.Read(func(fd uintptr) bool {
-		again = t.takeControl(p, int(fd))
+		t.ahead.Lock()
+		again = !t.closing && t.takeControl(p, int(fd))
+		t.ahead.Unlock()
 		return true
 	})
 	if !again {
@@ -32,6 +34,13 @@ func (t *webSocket) rest() (again bool) {
 		t.hear()
 	}
 	return true
+}
+
+// begun reports whether the library has read on already.
+func (t *webSocket) begun() bool {
+	t.ahead.Lock()
+	defer t.ahead.Unlock()
+	return t.closing || t.early.Buffered() > 0
 }
 
 func readable(fd uintptr) bool {

@@ -3,6 +3,7 @@ package stream
 import (
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,13 +12,17 @@ import (
 type events struct {
 	timeout time.Duration
 	ended   chan struct{} // closed when nothing can be sent any more
+	rc      *http.ResponseController
+	cut     atomic.Bool
 
-	mu   sync.Mutex // protects following
+	mu   sync.Mutex // held while something is written; protects following
 	out  http.ResponseWriter
-	rc   *http.ResponseController
 	buf  []byte
 	over bool
 }
+
+// maxIdleEvent is the largest buffer that a connection keeps.
+const maxIdleEvent = 4 << 10
 
 // Send implements transport.
 func (t *events) Send(frame []byte, w turn) error {
@@ -27,7 +32,11 @@ func (t *events) Send(frame []byte, w turn) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf = append(append(append(t.buf[:0], "data: "...), frame...), "\n\n"...)
-	return t.writeLocked()
+	err := t.writeLocked()
+	if cap(t.buf) > maxIdleEvent {
+		t.buf = nil
+	}
+	return err
 }
 
 // ping sends what a client does not see, and finds out whether it is there.
@@ -43,6 +52,9 @@ func (t *events) writeLocked() error {
 		return errClosed
 	}
 	err := t.rc.SetWriteDeadline(time.Now().Add(t.timeout))
+	if err == nil && t.cut.Load() {
+		err = errClosed
+	}
 	if err == nil {
 		_, err = t.out.Write(t.buf)
 	}
@@ -61,8 +73,12 @@ func (t *events) Close(code int, reason string) {
 	t.end()
 }
 
-// Cut implements transport.
-func (t *events) Cut() { t.end() }
+// Cut implements transport. It is called before the handler returns.
+func (t *events) Cut() {
+	t.cut.Store(true)
+	_ = t.rc.SetWriteDeadline(time.Now()) // what is being written ends
+	t.end()
+}
 
 // end lets the handler return; nothing is written afterwards.
 func (t *events) end() {

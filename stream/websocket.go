@@ -85,7 +85,11 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) (release func(), o
 // serve lets one connection in and has it read. known says that the client has shown
 // who it is.
 func (s *Server) serve(t *webSocket, a admission, known bool, release func()) {
+	s.meet(t)
 	ss := s.letIn(t, a, known)
+	s.mu.Lock()
+	delete(s.strangers, t)
+	s.mu.Unlock()
 	if ss == nil {
 		t.Cut() // closed already unless something failed
 		release()
@@ -100,6 +104,15 @@ func (s *Server) serve(t *webSocket, a admission, known bool, release func()) {
 		t.Cut()
 		release()
 	})
+}
+
+// meet notes a connection whose client is not known yet.
+func (s *Server) meet(t *webSocket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.strangers[t] = struct{}{}; s.stopped {
+		t.Cut()
+	}
 }
 
 // letIn gives the session of a client that has shown who it is, nil where it has not, and has

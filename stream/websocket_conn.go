@@ -25,7 +25,6 @@ type webSocket struct {
 	conn    *websocket.Conn
 	raw     net.Conn        // under conn
 	socket  syscall.RawConn // raw's; nil where it can't be had
-	early   *bufio.Reader   // what conn has read of raw and not taken
 	timeout time.Duration
 	heard   atomic.Int64 // when something last came, in Unix nanoseconds
 	owed    atomic.Pointer[[]byte]
@@ -36,6 +35,10 @@ type webSocket struct {
 
 	mu  sync.Mutex // held while something is written; protects following
 	due time.Time  // when the client has to have taken what is being written
+
+	ahead   sync.Mutex    // protects following
+	early   *bufio.Reader // what conn has read of raw and not taken
+	closing bool          // conn reads, whoever waits for the client
 }
 
 // Opcodes of frames, and the bit of a whole message.
@@ -208,15 +211,25 @@ func (t *webSocket) settle(w turn) {
 	}
 }
 
+// closePatience is twice what the library gives a client to take the close frame, and then
+// to answer it. It does not watch over the rest of a message that never comes.
+const closePatience = 10 * time.Second
+
 // Close implements transport. The close frame goes out if the client takes it; a
 // client that does not is cut off without waiting.
 func (t *webSocket) Close(code int, reason string) {
-	_ = t.raw.SetWriteDeadline(time.Time{})              // that of frames; the library has its own
+	t.ahead.Lock()
+	t.closing = true
+	t.ahead.Unlock()
+	_ = t.raw.SetDeadline(time.Now().Add(closePatience)) // in place of that of frames
 	_ = t.conn.Close(websocket.StatusCode(code), reason) // it may be gone already
 }
 
-// Cut implements transport.
-func (t *webSocket) Cut() { _ = t.conn.CloseNow() }
+// Cut implements transport. The library would wait for a Close that has begun.
+func (t *webSocket) Cut() {
+	_ = t.raw.Close()
+	_ = t.conn.CloseNow()
+}
 
 // keepAlive pings the client regularly and cuts off one of which nothing has come for too
 // long: what lies between can let a connection go without a word to either end. endPings ends
@@ -232,10 +245,11 @@ func (t *webSocket) beat() {
 		return
 	}
 	if quiet := time.Since(time.Unix(0, t.heard.Load())); quiet > t.timeout+t.interval {
-		_ = t.conn.CloseNow() // its reader sees that
+		t.Cut() // its reader sees that
 		return
 	}
 	t.control(opcodePing, nil, nil)
+	t.settle(nil) // what came meanwhile
 	t.next.Reset(jitter(t.interval))
 }
 
