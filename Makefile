@@ -68,7 +68,7 @@ postgres:
 	if ! command -v apt-get >/dev/null || ! $(AS_ROOT) true 2>/dev/null; then \
 		echo "PostgreSQL 14 or newer was not found: install it (Debian, Ubuntu: apt-get install postgresql;" \
 			"macOS: brew install postgresql@17), or set WALWIRE_PG_BIN. Going on without." >&2; exit 0; fi; \
-	echo "installing PostgreSQL by apt"; \
+	echo "installing PostgreSQL by apt" >&2; \
 	$(AS_ROOT) sh -c 'test -d /etc/postgresql-common || { mkdir /etc/postgresql-common && \
 		echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf; }' && \
 	$(call APT_INSTALL,postgresql)
@@ -77,19 +77,19 @@ compiler:
 	@if command -v gcc >/dev/null || command -v clang >/dev/null; then exit 0; fi; \
 	if ! command -v apt-get >/dev/null || ! $(AS_ROOT) true 2>/dev/null; then \
 		echo "the race detector needs a C compiler: install gcc or clang" >&2; exit 1; fi; \
-	echo "installing a C compiler by apt"; $(call APT_INSTALL,gcc libc6-dev)
+	echo "installing a C compiler by apt" >&2; $(call APT_INSTALL,gcc libc6-dev)
 
 npm:
 	@if command -v npm >/dev/null; then exit 0; fi; \
 	if ! command -v apt-get >/dev/null || ! $(AS_ROOT) true 2>/dev/null; then \
 		echo "the SDK's tests and test-matrix need npm: install Node.js 20 or newer" >&2; exit 1; fi; \
-	echo "installing npm by apt"; $(call APT_INSTALL,nodejs npm)
+	echo "installing npm by apt" >&2; $(call APT_INSTALL,nodejs npm)
 
 chromium:
 	@if [ -n "$$CHROMIUM" ] || command -v chromium >/dev/null; then exit 0; fi; \
 	if ! command -v apt-get >/dev/null || ! $(AS_ROOT) true 2>/dev/null; then \
 		echo "the demo page is tested in a browser: install chromium, or set CHROMIUM to one" >&2; exit 1; fi; \
-	echo "installing chromium by apt"; $(call APT_INSTALL,chromium)
+	echo "installing chromium by apt" >&2; $(call APT_INSTALL,chromium)
 
 # AS_ROOT runs a command as root, without ever asking for a password.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo -n)

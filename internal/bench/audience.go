@@ -111,7 +111,7 @@ func (a *audience) text(s *swarm, c *client, frame []byte) error {
 	case "waited":
 		a.waited++
 		if a.comeback != nil {
-			a.comeback.answered()
+			a.comeback.answered(c)
 		}
 	case "error":
 		if a.comeback != nil && bytes.Contains(frame, []byte(`"code":"unavailable"`)) {

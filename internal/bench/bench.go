@@ -31,6 +31,8 @@ type Options struct {
 	Out io.Writer
 	// Log hears the progress.
 	Log *slog.Logger
+
+	row int // that is measured
 }
 
 // scaled is n or, for a short run, less.
@@ -61,16 +63,18 @@ func table() []row {
 	}
 }
 
-// Run measures and prints the rows that are asked for, one after another. It
-// fails at the first that can't be measured, or whose deliveries are not exact.
+// Run measures and prints the rows that are asked for, one after another. It fails
+// where one can't be measured, or its deliveries are not exact, once the others are done.
 func Run(ctx context.Context, o Options) error {
 	if err := o.complete(); err != nil {
 		return err
 	}
+	var failed []error
 	for _, r := range table() {
 		if len(o.Only) > 0 && !slices.Contains(o.Only, r.number) {
 			continue
 		}
+		o.row = r.number
 		line, err := r.measure(ctx, o)
 		if line != "" {
 			if _, printErr := fmt.Fprintf(o.Out, "%d %s %s\n", r.number, r.name, line); printErr != nil {
@@ -78,10 +82,14 @@ func Run(ctx context.Context, o Options) error {
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("measure %s: %w", r.name, err)
+			failed = append(failed, fmt.Errorf("measure %s: %w", r.name, err))
+			o.Log.Error("a row has failed", "row", r.number, "error", err)
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // complete fills in the defaults and checks the rest.

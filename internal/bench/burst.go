@@ -2,7 +2,9 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -15,64 +17,86 @@ const (
 	floodSeconds   = 2
 )
 
-// measureBurst is row 3: the same commits with and without merging.
+// measureBurst is row 3: the same commits with and without merging, without it before and after.
 func measureBurst(ctx context.Context, o Options) (string, error) {
 	n, commits, flood := o.scaled(burstClients), max(o.scaled(burstSeconds*burstPerSecond), 20), max(o.scaled(floodSeconds*floodPerSecond), 20)
 	return onStage(ctx, o, dataset{rows: flood * 10, queries: 10, perCompany: 10}, func(s *stage) (string, error) {
-		flooded, third, err := s.burst(ctx, n, flood, floodPerSecond)
+		before, err := s.burst(ctx, n, commits, burstPerSecond, "--unmerged")
 		if err != nil {
 			return "", err
 		}
-		if err := third.exact(); err != nil {
-			return "", err
-		}
-		merged, count, err := s.burst(ctx, n, commits, burstPerSecond)
+		merged, err := s.burst(ctx, n, commits, burstPerSecond)
 		if err != nil {
 			return "", err
 		}
-		frames, bytes := 0, int64(0)
-		for _, c := range s.swarm.clients {
-			frames += c.frames
-			bytes += c.bytes
-		}
-		alone, second, err := s.burst(ctx, n, commits, burstPerSecond, "--unmerged")
+		after, err := s.burst(ctx, n, commits, burstPerSecond, "--unmerged")
 		if err != nil {
 			return "", err
 		}
-		if err := second.exact(); err != nil {
+		flooded, err := s.burst(ctx, n, flood, floodPerSecond)
+		if err != nil {
 			return "", err
 		}
+		var exact []error
+		for _, b := range []*burst{before, merged, after, flooded} {
+			exact = append(exact, b.exact())
+		}
+		alone := max(before.perSecond, after.perSecond)
 		return fmt.Sprintf("clients=%d commits/s=%d merged=%d changes/s unmerged=%d changes/s at_%d_commits/s=%d changes/s (%d resets) expected=%d received=%d lost=%d doubled=%d"+
-			" bytes/change=%d changes/frame=%.1f ratio %.2f", n, burstPerSecond, merged, alone, floodPerSecond, flooded, third.resets, n*commits, count.received, count.lost, count.doubled,
-			bytes/int64(max(count.received, 1)), float64(count.received)/float64(max(frames, 1)), ratio(merged, alone)), count.exact()
+			" bytes/change=%d changes/frame=%.1f ratio %.2f", n, merged.commits, merged.perSecond, alone, flooded.commits, flooded.perSecond, flooded.resets,
+			n*commits, merged.received, merged.lost, merged.doubled, merged.bytes/int64(max(merged.received, 1)),
+			float64(merged.received)/float64(max(merged.frames, 1)), ratio(merged.perSecond, alone)), errors.Join(exact...)
 	})
 }
 
+// burst is what came of one.
+type burst struct {
+	*fanout
+	perSecond int // deliveries
+	commits   int // a second, as they were made
+	frames    int
+	bytes     int64
+}
+
 // burst starts a server and writes: each commit changes another row that all clients show.
-func (s *stage) burst(ctx context.Context, n, commits, atRate int, flags ...string) (perSecond int, count *fanout, err error) {
+func (s *stage) burst(ctx context.Context, n, commits, atRate int, flags ...string) (*burst, error) {
+	if _, err := s.cluster.conn.Exec(ctx, forgetMarks); err != nil {
+		return nil, fmt.Errorf("prepare the rows: %w", err)
+	}
 	if err := s.serve(ctx, flags...); err != nil {
-		return 0, nil, err
+		return nil, err
 	}
-	count = newFanout()
-	if err := s.gather(ctx, n, count.audience(s.data)); err != nil {
-		return 0, nil, err
+	b := &burst{fanout: newFanout()}
+	a := b.audience(s.data)
+	if err := s.gather(ctx, n, a); err != nil {
+		return nil, err
 	}
-	if err := s.swarm.do(func() { count.goal = n * commits }); err != nil {
-		return 0, nil, err
+	if err := s.swarm.do(func() { b.goal = n * commits }); err != nil {
+		return nil, err
 	}
-	var took time.Duration
-	cost, err := s.measured(ctx, strings.Join(flags, ""), func() error {
+	cost, err := s.measured(ctx, strings.TrimLeft(strings.Join(append(flags, strconv.Itoa(atRate), ""), "-"), "-"), func() error {
 		start := time.Now()
-		if _, err := s.write(ctx, commits, atRate, 1, func(k int) int { return s.data.appointment(0, k) }); err != nil {
+		took, err := s.write(ctx, commits, atRate, 1, func(k int) int { return s.data.appointment(0, k) })
+		if err != nil {
 			return err
 		}
-		err := count.await(ctx, s.swarm)
-		took = count.last.Sub(start)
-		return err
+		b.commits = rate(commits, took)
+		if err := b.await(ctx, s.swarm); err != nil || b.lost > 0 {
+			return err
+		}
+		b.perSecond = rate(n*commits, b.last.Sub(start))
+		return nil
 	})
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
-	s.log.Info("delivered a burst", append(cost.each(count.received), "took", took.Round(time.Millisecond), "flags", flags)...)
-	return rate(n*commits, took), count, nil
+	if err := s.settle(ctx, a, b.fanout); err != nil {
+		return nil, err
+	}
+	for _, c := range s.swarm.clients {
+		b.frames += c.frames
+		b.bytes += c.bytes
+	}
+	s.log.Info("delivered a burst", append(cost.each(b.received), "changes_per_second", b.perSecond, "flags", flags)...)
+	return b, nil
 }

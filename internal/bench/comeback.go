@@ -21,12 +21,14 @@ const (
 
 // comeback is what row 8's clients have seen.
 type comeback struct {
-	seen     []int // by appointment: the last change
-	backward int
-	refused  int // upgrades refused with a status that a client can do nothing about
-	waiting  int // upgrades that were put off while the server starts
-	resets   int
-	resumed  int
+	seen    []int // by appointment: the last change
+	told    int   // of changes
+	bytes   int64 // of their frames
+	doubled int   // changes told that are no newer than what was shown
+	refused int   // upgrades refused with a status that a client can do nothing about
+	waiting int   // upgrades that were put off while the server starts
+	resets  int
+	resumed int
 	// exact is how many clients are known to have all that was committed when the server was
 	// killed, at lsn.
 	exact, clients int
@@ -63,14 +65,19 @@ func measureComeback(ctx context.Context, o Options) (string, error) {
 		started, err := b.kill(ctx, s)
 		if err != nil {
 			close(stop)
-			return "", errors.Join(err, writing())
+			_, writeErr := writing()
+			return "", errors.Join(err, writeErr)
 		}
-		err = s.swarm.until(ctx, b.done, func() error { return fmt.Errorf("of %d clients %d are exact again", n, b.exact) })
+		cost, err := s.measured(ctx, "", func() error {
+			return s.swarm.until(ctx, b.done, func() error { return fmt.Errorf("of %d clients %d are exact again", n, b.exact) })
+		})
 		if err == nil {
+			s.log.Info("all are back", cost.each(n)...)
 			err = pause(ctx, comebackAfter)
 		}
 		close(stop)
-		if err := errors.Join(err, writing()); err != nil {
+		commits, writeErr := writing()
+		if err := errors.Join(err, writeErr); err != nil {
 			return "", err
 		}
 		end, err := s.position(ctx)
@@ -80,10 +87,13 @@ func measureComeback(ctx context.Context, o Options) (string, error) {
 		if err := a.settle(ctx, s.swarm, end); err != nil {
 			return "", err
 		}
-		wrong := 0
+		expected, lost := 0, 0 // rows with the last of their changes
 		for i, k := range written {
-			if k >= 0 && b.seen[i] != k {
-				wrong++
+			if k < 0 {
+				continue
+			}
+			if expected++; b.seen[i] != k {
+				lost++
 			}
 		}
 		answer, err := s.process.order(ctx, orderUsage)
@@ -91,10 +101,11 @@ func measureComeback(ctx context.Context, o Options) (string, error) {
 			return "", err
 		}
 		took := b.last.Sub(started)
-		line := fmt.Sprintf("clients=%d exact_after=%.1f s limit=20 s resumed=%d reset=%d refused=%d selects=%d rows_wrong=%d backward=%d of_limit ratio %.2f",
-			n, took.Seconds(), b.resumed, b.resets, b.refused, answer.Snapshots, wrong, b.backward, took.Seconds()/20)
-		if wrong > 0 || b.backward > 0 {
-			return line, fmt.Errorf("the clients are not exact: %d rows wrong, %d changes older than what was shown", wrong, b.backward)
+		line := fmt.Sprintf("clients=%d commits/s=%d exact_after=%.1f s limit=20 s resumed=%d reset=%d refused=%d put_off=%d selects=%d"+
+			" expected=%d received=%d lost=%d doubled=%d bytes/change=%d of_limit ratio %.2f", n, commits, took.Seconds(), b.resumed, b.resets, b.refused, b.waiting,
+			answer.Snapshots, expected, expected-lost, lost, b.doubled, b.bytes/int64(max(b.told, 1)), took.Seconds()/20)
+		if lost > 0 || b.doubled > 0 {
+			return line, fmt.Errorf("the clients are not exact: %d rows wrong, %d changes told again", lost, b.doubled)
 		}
 		return line, nil
 	})
@@ -102,15 +113,18 @@ func measureComeback(ctx context.Context, o Options) (string, error) {
 
 // take notes the changes that a client is told of.
 func (b *comeback) take(d dataset, frame []byte) {
+	reset := bytes.Contains(frame, []byte(`"reset":true`)) // which tells all rows again
+	b.bytes += int64(len(frame))
 	eachRow(frame, func(row []byte) {
 		appointment, ok := appointmentNumber(row[:min(len(row), idLength)])
 		if !ok || appointment >= d.rows {
-			b.backward++
+			b.doubled++
 			return
 		}
 		marks(row, func(change int, _ int64) {
-			if change < b.seen[appointment] {
-				b.backward++
+			b.told++
+			if change < b.seen[appointment] || change == b.seen[appointment] && !reset {
+				b.doubled++
 			}
 			b.seen[appointment] = change
 		})
@@ -130,7 +144,11 @@ func (b *comeback) back(frame []byte) (resumed int) {
 }
 
 // answered is told that a client has what it waited for.
-func (b *comeback) answered() {
+func (b *comeback) answered(c *client) {
+	if c.exact {
+		return // it has come back once more
+	}
+	c.exact = true
 	if b.exact++; b.exact == b.clients {
 		b.last = time.Now()
 		close(b.done)
@@ -169,18 +187,25 @@ func (b *comeback) kill(ctx context.Context, s *stage) (at time.Time, err error)
 }
 
 // writeUntil makes comebackPerSecond commits a second until stop is closed, and notes
-// the last of each appointment. The function that it gives waits for the end.
-func (s *stage) writeUntil(ctx context.Context, stop <-chan struct{}, last []int) (wait func() error) {
+// the last of each appointment. The function that it gives waits for the end, and says how
+// many it has made a second.
+func (s *stage) writeUntil(ctx context.Context, stop <-chan struct{}, last []int) (wait func() (perSecond int, err error)) {
 	var over atomic.Bool
+	var perSecond int
 	ended := make(chan error, 1)
 	go func() {
 		const most = 120 * comebackPerSecond
-		_, err := s.writeWhile(ctx, &over, most, comebackPerSecond, comebackWriters, func(k int) int { return k * 7919 % s.data.rows }, last)
+		var made atomic.Int64
+		took, err := s.writeWhile(ctx, &over, most, comebackPerSecond, comebackWriters, func(k int) int {
+			made.Store(max(made.Load(), int64(k)))
+			return k * 7919 % s.data.rows
+		}, last)
+		perSecond = rate(int(made.Load()), took)
 		ended <- err
 	}()
 	go func() {
 		<-stop
 		over.Store(true)
 	}()
-	return func() error { return <-ended }
+	return func() (int, error) { err := <-ended; return perSecond, err }
 }

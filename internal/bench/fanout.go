@@ -11,6 +11,7 @@ const (
 	fanoutClients = 15_000
 	fanoutRounds  = 30
 	fanoutWarm    = 5
+	fanoutTries   = 2
 )
 
 // fanout is rows 2 and 3's audience: all clients have the same live query, and get
@@ -62,6 +63,12 @@ func (f *fanout) add(n int) {
 	}
 }
 
+// missing notes what had not come when nothing came any more.
+func (f *fanout) missing() error {
+	f.lost += f.goal - f.received
+	return nil
+}
+
 func (f *fanout) exact() error {
 	if f.lost != 0 || f.doubled != 0 {
 		return fmt.Errorf("the delivery is not exact: %d changes lost, %d doubled", f.lost, f.doubled)
@@ -79,7 +86,7 @@ func (f *fanout) audience(d dataset) *audience {
 }
 
 // rounds tells n clients of so many changes, one after another: change says one more, and the next
-// is made when all have it. It gives deliveries a second.
+// is made when all have it. It gives deliveries a second, 0 where some are lost.
 func (f *fanout) rounds(ctx context.Context, s *swarm, n int, change func(k int) error) (perSecond int, err error) {
 	var start time.Time
 	for k := range fanoutWarm + fanoutRounds {
@@ -92,57 +99,86 @@ func (f *fanout) rounds(ctx context.Context, s *swarm, n int, change func(k int)
 		if err := change(k); err != nil {
 			return 0, err
 		}
-		if err := f.await(ctx, s); err != nil {
+		if err := f.await(ctx, s); err != nil || f.lost > 0 {
 			return 0, err
 		}
 	}
 	return rate(fanoutRounds*n, f.last.Sub(start)), nil
 }
 
-// await returns when the goal is reached.
+// await returns when the goal is reached, or nothing comes any more.
 func (f *fanout) await(ctx context.Context, s *swarm) error {
-	return s.until(ctx, f.reached, func() error {
-		return fmt.Errorf("of %d changes %d have come, and no more for %s", f.goal, f.received, stall)
-	})
+	return s.until(ctx, f.reached, f.missing)
 }
 
-// measureFanout is row 2.
+// measureFanout is row 2. All are measured twice, in turn, as the machine's speed changes: the
+// better counts.
 func measureFanout(ctx context.Context, o Options) (string, error) {
 	n := o.scaled(fanoutClients)
 	return onStage(ctx, o, dataset{rows: 100, queries: 10, perCompany: 10}, func(s *stage) (string, error) {
-		if err := s.serve(ctx); err != nil {
-			return "", err
-		}
-		own := newFanout()
-		if err := s.gather(ctx, n, own.audience(s.data)); err != nil {
-			return "", err
-		}
-		walwire := 0
-		cost, err := s.measured(ctx, "", func() (err error) {
-			walwire, err = own.rounds(ctx, s.swarm, n, func(k int) error {
-				_, err := s.cluster.conn.Exec(ctx, markUpdate, k, id(appointmentPrefix, 0))
-				return err
-			})
-			return err
-		})
-		if err != nil {
-			return "", err
-		}
-		size := s.swarm.clients[0].bytes / int64(s.swarm.clients[0].frames)
-		s.log.Info("walwire has delivered", append(cost.each(own.received), "deliveries_per_second", walwire)...)
-		s.endServer()
-		raw, err := s.rawFanout(ctx, n, int(size))
-		if err != nil {
-			return "", err
-		}
-		socketIO, err := s.socketIOFanout(ctx, n)
-		if err != nil {
-			return "", err
+		var total fanout
+		var walwire, raw, socketIO, size int
+		for range fanoutTries {
+			perSecond, own, err := s.ownFanout(ctx, n)
+			if err != nil {
+				return "", err
+			}
+			walwire = max(walwire, perSecond)
+			total.received, total.lost, total.doubled = total.received+own.received, total.lost+own.lost, total.doubled+own.doubled
+			size = int(s.swarm.clients[0].bytes) / max(s.swarm.clients[0].frames, 1)
+			s.endServer()
+			if perSecond, err = s.rawFanout(ctx, n, size); err != nil {
+				return "", err
+			}
+			raw = max(raw, perSecond)
+			if perSecond, err = s.socketIOFanout(ctx, n); err != nil {
+				return "", err
+			}
+			socketIO = max(socketIO, perSecond)
 		}
 		return fmt.Sprintf("clients=%d walwire=%d deliveries/s raw_tcp=%d deliveries/s socket.io=%d deliveries/s expected=%d received=%d lost=%d doubled=%d"+
-			" bytes/change=%d of_socket.io %.2f of_raw_tcp ratio %.2f", n, walwire, raw, socketIO, n*(fanoutRounds+fanoutWarm), own.received, own.lost, own.doubled,
-			size, ratio(walwire, socketIO), ratio(walwire, raw)), own.exact()
+			" bytes/change=%d of_socket.io %.2f of_raw_tcp ratio %.2f", n, walwire, raw, socketIO, n*(fanoutRounds+fanoutWarm)*fanoutTries,
+			total.received, total.lost, total.doubled, size, ratio(walwire, socketIO), ratio(walwire, raw)), total.exact()
 	})
+}
+
+// settle returns when all has been delivered, so that what comes twice has come.
+func (s *stage) settle(ctx context.Context, a *audience, f *fanout) error {
+	if f.lost > 0 {
+		return nil
+	}
+	end, err := s.position(ctx)
+	if err != nil {
+		return err
+	}
+	return a.settle(ctx, s.swarm, end)
+}
+
+// ownFanout has walwire tell n clients of changes.
+func (s *stage) ownFanout(ctx context.Context, n int) (perSecond int, f *fanout, err error) {
+	if _, err := s.cluster.conn.Exec(ctx, forgetMarks); err != nil {
+		return 0, nil, fmt.Errorf("prepare the rows: %w", err)
+	}
+	if err := s.serve(ctx); err != nil {
+		return 0, nil, err
+	}
+	f = newFanout()
+	a := f.audience(s.data)
+	if err := s.gather(ctx, n, a); err != nil {
+		return 0, nil, err
+	}
+	cost, err := s.measured(ctx, "", func() (err error) {
+		perSecond, err = f.rounds(ctx, s.swarm, n, func(k int) error {
+			_, err := s.cluster.conn.Exec(ctx, markUpdate, k, id(appointmentPrefix, 0))
+			return err
+		})
+		return err
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	s.log.Info("walwire has delivered", append(cost.each(f.received), "deliveries_per_second", perSecond)...)
+	return perSecond, f, s.settle(ctx, a, f)
 }
 
 func ratio(a, b int) float64 {

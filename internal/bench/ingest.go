@@ -198,15 +198,13 @@ func (i *ingest) server(ctx context.Context, hold *holder, end string, r *ingest
 			return err
 		}
 	}
-	frames := 0
 	for n, c := range i.swarm.clients {
 		r.delivery.add(i.checkers[n], c)
-		frames += c.frames
 	}
 	i.endClients()
 	r.cpu, r.memory = cost.server, cost.peak-idle.Usage.Resident
 	i.log.Info("walwire has delivered the WAL", append(cost.each(r.delivery.received), "took", r.elapsed.Round(time.Millisecond),
-		"rows_per_second", rate(r.delivery.received, r.elapsed), "frames", frames, "idle_megabytes", idle.Usage.Resident>>20,
+		"rows_per_second", rate(r.delivery.received, r.elapsed), "frames", r.delivery.frames, "idle_megabytes", idle.Usage.Resident>>20,
 		"peak_megabytes", cost.peak>>20, "selects", cost.snapshots)...)
 	return nil
 }

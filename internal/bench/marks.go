@@ -9,8 +9,9 @@ import (
 // made, in microseconds since 1970 by PostgreSQL's clock. No other value of the data set
 // holds a number sign.
 const (
-	markSQL    = `'#' || $1::int || ' ' || (extract(epoch FROM clock_timestamp()) * 1000000)::bigint || ';'`
-	markUpdate = "UPDATE appointments SET notes = " + markSQL + ", updated_at = now() WHERE id = $2"
+	markSQL     = `'#' || $1::int || ' ' || (extract(epoch FROM clock_timestamp()) * 1000000)::bigint || ';'`
+	forgetMarks = "UPDATE appointments SET notes = '' WHERE notes LIKE '#%'"
+	markUpdate  = "UPDATE appointments SET notes = " + markSQL + ", updated_at = now() WHERE id = $2"
 )
 
 // marks calls f for each mark in b. It gives what may be the beginning of one at the end

@@ -52,6 +52,10 @@ func (s *stage) idle(ctx context.Context, n, shared int) (octets int64, err erro
 	if err := s.gather(ctx, n, a); err != nil {
 		return 0, err
 	}
+	busy, err := s.process.order(ctx, orderUsage)
+	if err != nil {
+		return 0, err
+	}
 	after, err := s.process.order(ctx, orderRest)
 	if err != nil {
 		return 0, err
@@ -59,9 +63,9 @@ func (s *stage) idle(ctx context.Context, n, shared int) (octets int64, err erro
 	if want := n * memoryRows; a.rows != want {
 		return 0, fmt.Errorf("the live queries show %d rows, not %d", a.rows, want)
 	}
-	s.log.Info("the server rests", "megabytes_before", before.Usage.Resident>>20, "megabytes", after.Usage.Resident>>20,
+	s.log.Info("the server rests", "megabytes_before", before.Usage.Resident>>20, "megabytes_uncollected", busy.Usage.Resident>>20, "megabytes", after.Usage.Resident>>20,
 		"heap", after.Memory.HeapAlloc>>20, "heap_in_use", after.Memory.HeapInuse>>20, "stacks", after.Memory.StackInuse>>20, "goroutines", after.Memory.Goroutines)
-	profile := profiler{process: s.process, dir: s.options.ProfileDir}
+	profile := s.profiler("")
 	return (after.Usage.Resident - before.Usage.Resident) / int64(n), profile.heap(ctx)
 }
 

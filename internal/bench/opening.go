@@ -111,18 +111,18 @@ func (s *stage) open(ctx context.Context, name string, clients int, query func(c
 
 var pgbenchRate = regexp.MustCompile(`tps = ([0-9.]+) \(without initial connection time\)`)
 
-// pgbench runs one SELECT for each live query, as many at a time as walwire does.
+// pgbench runs one SELECT for each live query, prepared and as many at a time as walwire does.
 func (s *stage) pgbench(ctx context.Context, total int) (perSecond int, err error) {
 	each := total / openingReaders
 	script := fmt.Sprintf(`\set n :n + 1
-SELECT * FROM appointments WHERE company_id = ('%s' || lpad(to_hex(:n / %d), 12, '0'))::uuid AND staff_id = ('%s' || lpad(to_hex(:n), 12, '0'))::uuid;
+SELECT * FROM appointments WHERE company_id = ('%s' || lpad(to_hex(:n::int / %d), 12, '0'))::uuid AND staff_id = ('%s' || lpad(to_hex(:n::int), 12, '0'))::uuid;
 `, companyPrefix, s.data.perCompany, staffPrefix)
 	script = fmt.Sprintf("\\if :n = -1\n\\set n :client_id * %d - 1\n\\endif\n", each) + script
 	file := filepath.Join(s.dir, "opening.sql")
 	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
 		return 0, err
 	}
-	cmd, err := s.cluster.program(ctx, "pgbench", "--no-vacuum", "--client", fmt.Sprint(openingReaders), "--jobs", "2", "--transactions", fmt.Sprint(each),
+	cmd, err := s.cluster.program(ctx, "pgbench", "--no-vacuum", "--protocol", "prepared", "--client", fmt.Sprint(openingReaders), "--jobs", "2", "--transactions", fmt.Sprint(each),
 		"--define", "n=-1", "--file", file)
 	if err != nil {
 		return 0, err

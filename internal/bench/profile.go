@@ -25,9 +25,9 @@ func (s spent) each(n int) []any {
 }
 
 // measured runs the part that is measured, and profiles it where that is asked for, into
-// files whose names begin with name.
+// files whose names begin with the row's number and name.
 func (s *stage) measured(ctx context.Context, name string, run func() error) (of spent, err error) {
-	p := profiler{process: s.process, dir: s.options.ProfileDir, name: name}
+	p := s.profiler(name)
 	if err := p.start(ctx); err != nil {
 		return of, err
 	}
@@ -64,6 +64,10 @@ type profiler struct {
 	dir     string
 	name    string // of the files, before what they are
 	own     bytes.Buffer
+}
+
+func (s *stage) profiler(name string) profiler {
+	return profiler{process: s.process, dir: s.options.ProfileDir, name: fmt.Sprintf("%d-%s", s.options.row, name)}
 }
 
 // start begins the measured part.

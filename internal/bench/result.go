@@ -19,6 +19,7 @@ type ingestResult struct {
 type delivery struct {
 	received, doubled, faults int
 	bytes                     int64
+	frames                    int
 }
 
 func (d *delivery) add(got *checker, c *client) {
@@ -26,6 +27,7 @@ func (d *delivery) add(got *checker, c *client) {
 	d.doubled += got.doubled
 	d.faults += got.faults
 	d.bytes += c.bytes
+	d.frames += c.frames
 }
 
 // line is row 1, without its number and name.
@@ -44,8 +46,8 @@ func (r ingestResult) hugeLine(d dataset) string {
 
 // counts tells how exact the delivery was.
 func (r ingestResult) counts(d dataset) string {
-	return fmt.Sprintf("expected=%d received=%d lost=%d doubled=%d bytes/change=%d", d.shown(), r.delivery.received,
-		d.shown()-r.delivery.received, r.delivery.doubled, r.delivery.bytes/int64(max(1, r.delivery.received)))
+	return fmt.Sprintf("expected=%d received=%d lost=%d doubled=%d bytes/change=%d changes/frame=%.1f", d.shown(), r.delivery.received,
+		d.shown()-r.delivery.received, r.delivery.doubled, r.delivery.bytes/int64(max(1, r.delivery.received)), float64(r.delivery.received)/float64(max(1, r.delivery.frames)))
 }
 
 // exact fails unless everybody got each of their changes once.

@@ -43,6 +43,7 @@ type client struct {
 	next          int    // the change that is to come
 	resetting     bool   // all rows are being told again
 	newest, fresh int    // of these: the last change, and how many had not been told
+	exact         bool   // it has come back, and has what was committed before
 	cursor        string // of the last frame
 	token         string // of its query
 	bytes         int64  // of changes' frames
