@@ -85,13 +85,10 @@ func apply(ctx context.Context, db *sql.DB, log *slog.Logger) error {
 	return nil
 }
 
-// refuseForeign returns ErrForeignTables where it applies. It looks for the
-// first migration in the record: those who hold it have made the tables.
+// refuseForeign returns ErrForeignTables where it applies. It looks for the first migration
+// in the record: those who hold it have made the tables. The record is read after what is
+// there was found, which another Up may be making meanwhile, in one transaction.
 func refuseForeign(ctx context.Context, db *sql.DB) error {
-	ours, err := applied(ctx, db)
-	if err != nil || ours {
-		return err
-	}
 	rows, err := db.QueryContext(ctx, `
 		SELECT c.oid::regclass::text FROM pg_class c
 		WHERE c.relnamespace = to_regnamespace($1) AND c.relname = ANY($2)
@@ -113,12 +110,16 @@ func refuseForeign(ctx context.Context, db *sql.DB) error {
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("migrate: look for tables: %w", err)
 	}
-	if len(found) > 0 {
-		return fmt.Errorf("migrate: %w: %s. Nothing was changed."+
+	if len(found) == 0 {
+		return nil
+	}
+	ours, err := applied(ctx, db)
+	if err == nil && !ours {
+		err = fmt.Errorf("migrate: %w: %s. Nothing was changed."+
 			" Use an empty database; or map the existing tables in the config: that needs no migration",
 			ErrForeignTables, strings.Join(found, ", "))
 	}
-	return nil
+	return err
 }
 
 // applied says whether the record has the first migration.
