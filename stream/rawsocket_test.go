@@ -160,6 +160,21 @@ func TestPings(t *testing.T) {
 	}
 }
 
+// What is to be said while a writer is busy with the session is said next, though nothing
+// comes after it that would call for a writer.
+func TestAnsweredWhileWriting(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) { c.Limits.FramesPerSecond, c.Limits.FramesBurst = 100_000, 100_000 }})
+	r := dialRaw(s, s.Owner(companyA), nil)
+	for range 200 {
+		r.write(bytes.Repeat(masked(text, `{"type":"ping","id":7}`), 20))
+		for answers := 0; answers < 20; {
+			if _, frame := r.read(); strings.Contains(frame, "pong") {
+				answers++
+			}
+		}
+	}
+}
+
 // More clients than there are writers ping without reading what they are told, until
 // not even the answers go out: others get every commit at once.
 func TestPingsUnread(t *testing.T) {
