@@ -40,28 +40,32 @@ async function open(url = server.url, size = { width: 1440, height: 1000 }, of =
   return { page, left: panes.nth(0), right: panes.nth(1), problems };
 }
 
-/** The id of an appointment that both panes show, made pending. */
-async function shared(): Promise<{ id: string; name: string }> {
+/** Waits until a pane shows the card of that name in a state. */
+const showing = (pane: Locator, name: string, state: string) => pane.locator(".card", { hasText: name }).locator(".state", { hasText: state }).waitFor();
+
+/** The id of an appointment that all these panes show, made pending: it is the same in each test, and shows what the one before left until then. */
+async function shared(...panes: Locator[]): Promise<{ id: string; name: string }> {
   const row = await server.sql(
     `UPDATE appointments SET status = 'pending', starts_at = date_trunc('day', now()) + interval '20 h', ends_at = date_trunc('day', now()) + interval '21 h', service_type = 'shared ' || left(id::text, 8)
      WHERE id = (SELECT a.id FROM appointments a JOIN staff s ON s.id = a.staff_id WHERE s.user_id = 'nord-staff-2' ORDER BY a.id LIMIT 1) RETURNING id, service_type`);
-  return { id: row["id"] as string, name: row["service_type"] as string };
+  const name = row["service_type"] as string;
+  await Promise.all(panes.map((pane) => showing(pane, name, "pending")));
+  return { id: row["id"] as string, name };
 }
 
 test("a click in one pane shows in the other, and so does SQL; each sees what their role may", async () => {
   const { page, left, right, problems } = await open();
-  const { id, name } = await shared();
+  const { id, name } = await shared(left, right);
   const mine = left.locator(".card", { hasText: name });
   const theirs = right.locator(".card", { hasText: name });
-  await theirs.waitFor();
   await mine.getByRole("button", { name: "Confirm" }).click();
-  await theirs.locator(".state", { hasText: "confirmed" }).waitFor();
+  await showing(right, name, "confirmed");
   expect(await page.locator(".sql code").first().textContent()).toContain(id);
   await server.sql("UPDATE appointments SET price = 77.5, internal_notes = 'between us' WHERE id = $1", [id]);
   await mine.getByText("77.50").waitFor();
   await mine.getByText("between us").waitFor();
   await server.sql("UPDATE appointments SET status = 'cancelled' WHERE id = $1", [id]);
-  await theirs.locator(".state", { hasText: "cancelled" }).waitFor();
+  await showing(right, name, "cancelled");
   expect(await theirs.textContent()).not.toMatch(/77\.50|between us/);
   await page.screenshot({ path: join(shots, "light.png") });
   await page.selectOption(".top select", "dark");
@@ -73,8 +77,7 @@ test("a click in one pane shows in the other, and so does SQL; each sees what th
 
 test("another person, another company: nothing of the one before stays", async () => {
   const { page, right } = await open();
-  const { name } = await shared();
-  await right.locator(".card", { hasText: name }).waitFor();
+  const { name } = await shared(right);
   await right.locator("header select").selectOption("other_company_owner");
   await right.locator(".badge.connected").waitFor();
   await right.locator(".board").waitFor();
@@ -85,8 +88,7 @@ test("another person, another company: nothing of the one before stays", async (
 test("the network is cut and comes back, and the board goes on", async () => {
   const network = await Network.to(server.url);
   const { page, left, right } = await open(network.url);
-  const { id, name } = await shared();
-  await right.locator(".card", { hasText: name }).waitFor();
+  const { id, name } = await shared(left, right);
   network.cut();
   await left.locator(".badge.connecting").waitFor();
   await server.sql("UPDATE appointments SET status = 'in_progress' WHERE id = $1", [id]);
@@ -94,7 +96,7 @@ test("the network is cut and comes back, and the board goes on", async () => {
   network.mend();
   for (const pane of [left, right]) {
     await pane.locator(".badge.connected").waitFor();
-    await pane.locator(".card", { hasText: name }).locator(".state", { hasText: "in progress" }).waitFor();
+    await showing(pane, name, "in progress");
   }
   await page.close();
   network.close();
@@ -118,15 +120,11 @@ test("two browsers, two roles: a click in one and SQL from elsewhere show in bot
   await one.left.locator("header select").selectOption("receptionist");
   await other.left.locator("header select").selectOption("staff");
   await Promise.all([one, other].map((b) => b.left.locator(".badge.connected").waitFor()));
-  const { id, name } = await shared();
-  const [mine, theirs] = [one, other].map((b) => b.left.locator(".card", { hasText: name })) as [Locator, Locator];
-  await theirs.waitFor();
-  await mine.getByRole("button", { name: "Confirm" }).click();
-  await theirs.locator(".state", { hasText: "confirmed" }).waitFor();
+  const { id, name } = await shared(one.left, other.left);
+  await one.left.locator(".card", { hasText: name }).getByRole("button", { name: "Confirm" }).click();
+  await showing(other.left, name, "confirmed");
   execFileSync("psql", ["-qc", `UPDATE appointments SET status = 'in_progress' WHERE id = '${id}'`, server.ready.database_url]);
-  for (const card of [mine, theirs]) {
-    await card.locator(".state", { hasText: "in progress" }).waitFor();
-  }
+  await Promise.all([one.left, other.left].map((pane) => showing(pane, name, "in progress")));
   await one.page.screenshot({ path: join(shots, "first-browser.png") });
   await other.page.screenshot({ path: join(shots, "second-browser.png") });
   expect([...one.problems, ...other.problems]).toEqual([]);
@@ -136,17 +134,16 @@ test("two browsers, two roles: a click in one and SQL from elsewhere show in bot
 test("the server is killed, and the board goes on when it is back", async () => {
   const front = await Front.to(server, serve, 3600);
   const { page, left, right, problems } = await open(front.url);
-  const { id, name } = await shared();
-  await right.locator(".card", { hasText: name }).waitFor();
+  const { id, name } = await shared(left, right);
   await serve.end("SIGKILL");
   await left.locator(".badge.connecting").waitFor();
   await server.sql("UPDATE appointments SET status = 'cancelled' WHERE id = $1", [id]);
-  expect(await left.locator(".card", { hasText: name }).locator(".state").textContent()).toBe("pending");
+  expect(await left.locator(".card", { hasText: name }).locator(".state").textContent()).toBe("pending"); // nobody is there to tell it
   await page.screenshot({ path: join(shots, "killed.png") });
   await serve.again();
   for (const pane of [left, right]) {
     await pane.locator(".badge.connected").waitFor();
-    await pane.locator(".card", { hasText: name }).locator(".state", { hasText: "cancelled" }).waitFor();
+    await showing(pane, name, "cancelled");
   }
   expect(problems).toEqual([]);
   await page.close();
@@ -156,8 +153,7 @@ test("the server is killed, and the board goes on when it is back", async () => 
 test("a tab that was frozen until its token had ended goes on with a new one", async () => {
   const front = await Front.to(server, serve, 3);
   const { page, left, right } = await open(front.url);
-  const { id, name } = await shared();
-  await right.locator(".card", { hasText: name }).waitFor();
+  const { id, name } = await shared(left, right);
   const tab = await page.context().newCDPSession(page);
   await tab.send("Debugger.enable");
   await tab.send("Debugger.pause"); // nothing of the page runs, as in a laptop that sleeps
@@ -165,7 +161,7 @@ test("a tab that was frozen until its token had ended goes on with a new one", a
   await server.sql("UPDATE appointments SET status = 'checked_in' WHERE id = $1", [id]);
   await tab.send("Debugger.resume");
   for (const pane of [left, right]) {
-    await pane.locator(".card", { hasText: name }).locator(".state", { hasText: "checked in" }).waitFor();
+    await showing(pane, name, "checked in");
     await pane.locator(".badge.connected").waitFor();
   }
   await page.close();

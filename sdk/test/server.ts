@@ -114,9 +114,12 @@ export class Serve {
     }, 60_000);
   }
 
-  /** What an init system sees as SIGKILL, or asks for with SIGTERM. */
+  /** What an init system sees as SIGKILL, or asks for with SIGTERM. Nothing to do if it has ended already. */
   async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
     const child = this.#child!;
+    if (child.exitCode !== null || child.signalCode !== null) {
+      return;
+    }
     const ended = new Promise((resolve) => child.once("exit", resolve));
     child.kill(signal);
     await ended;
