@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { chromium, type Browser, type Locator, type Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { Front, Network, Serve, Server, until } from "./server.js";
 
 const shots = join(import.meta.dirname, "..", "shots"); // kept, to be looked at
@@ -25,13 +25,18 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(async () => {
   await Promise.all([browser, second].map((b) => b?.close()));
-  await serve.stop();
-  await server.stop();
+  await serve?.stop();
+  await server?.stop();
+});
+afterEach(async () => {
+  await Promise.all([browser, second].flatMap((b) => b.contexts()).map((c) => c.close()));
+  await serve.up();
 });
 
 /** A page with both panes live, and what went wrong on it. */
 async function open(url = server.url, size = { width: 1440, height: 1000 }, of = browser): Promise<{ page: Page; left: Locator; right: Locator; problems: string[] }> {
   const page = await of.newPage({ viewport: size });
+  page.setDefaultTimeout(60_000);
   const problems: string[] = [];
   page.on("pageerror", (e) => problems.push(e.message));
   await page.goto(url);
@@ -148,16 +153,18 @@ test("the server is killed, and the board goes on when it is back", async () => 
   expect(problems).toEqual([]);
   await page.close();
   front.close();
-}, 60_000);
+});
 
 test("a tab that was frozen until its token had ended goes on with a new one", async () => {
-  const front = await Front.to(server, serve, 3);
+  const front = await Front.to(server, serve, 6);
   const { page, left, right } = await open(front.url);
   const { id, name } = await shared(left, right);
   const tab = await page.context().newCDPSession(page);
   await tab.send("Debugger.enable");
+  const paused = new Promise<void>((resolve) => tab.once("Debugger.paused", () => resolve()));
   await tab.send("Debugger.pause"); // nothing of the page runs, as in a laptop that sleeps
-  await until("the server to end the connections", async () => (await serve.metric('walwire_connections{transport="websocket"}')) === 0);
+  await paused;
+  await until("the server to end the connections", async () => (await serve.metric('walwire_connections{transport="websocket"}')) === 0, 60_000);
   await server.sql("UPDATE appointments SET status = 'checked_in' WHERE id = $1", [id]);
   await tab.send("Debugger.resume");
   for (const pane of [left, right]) {
@@ -166,4 +173,4 @@ test("a tab that was frozen until its token had ended goes on with a new one", a
   }
   await page.close();
   front.close();
-}, 60_000);
+});

@@ -49,7 +49,7 @@ test("rows, then every change, with the rows that did not change the same object
   expect(before.length).toBeGreaterThan(3);
   const name = before[1]!["name"];
   await server.sql("UPDATE staff SET status = CASE status WHEN 'busy' THEN 'off' ELSE 'busy' END WHERE name = $1 AND company_id = (SELECT company_id FROM staff WHERE id = $2)", [name, before[1]!["id"]]);
-  await c.wait(await server.lsn());
+  await c.wait(await server.lsn(), 60_000);
   const after = w.result!.rows;
   expect(after).toHaveLength(before.length);
   expect(after[1]).not.toBe(before[1]);
@@ -69,7 +69,7 @@ test("all listeners of a commit are told before any of the next, and none sees h
       `WITH c AS (DELETE FROM clients WHERE name LIKE 'Pair %'), s AS (DELETE FROM staff WHERE name LIKE 'Pair %'), n AS (INSERT INTO clients (company_id, name) VALUES ($1, $2))
        INSERT INTO staff (company_id, name) VALUES ($1, $2)`, [company_id, `Pair ${i}`]);
   }
-  await c.wait(await server.lsn());
+  await c.wait(await server.lsn(), 60_000);
   expect(a.list).toEqual(b.list.map((r) => ({ ...r, id: expect.anything() as unknown })));
   seen.forEach((s) => expect(s.split("|")[0]).toBe(s.split("|")[1]));
   expect(seen.at(-1)).toBe("Pair 19|Pair 19");
@@ -105,6 +105,7 @@ test("a lost connection is made again, and goes on where it was", async () => {
   const events: (Event | Gap)[] = [];
   c.events({ names: ["staff.*"] }, (e) => events.push(e));
   await until("rows", () => w.result?.status === "live");
+  await c.wait(await server.lsn(), 60_000); // the events have begun too
   const before = w.result!.rows;
   network.cut();
   await until("the loss to be noticed", () => w.result?.status === "stale");
@@ -146,7 +147,7 @@ test.each(["sse", "poll"] as const)("where WebSocket can't be had, %s carries th
     await until("rows", () => w.result?.status === "live", 40_000);
     expect(c.connection).toMatchObject({ status: "connected", way });
     await server.sql("UPDATE staff SET status = 'off' WHERE id = $1", [w.result!.rows[0]!["id"]]);
-    await c.wait(await server.lsn());
+    await c.wait(await server.lsn(), 60_000);
     expect(w.result!.rows[0]!["status"]).toBe("off");
     w.stop();
     // More than one request may hold.
@@ -156,7 +157,7 @@ test.each(["sse", "poll"] as const)("where WebSocket can't be had, %s carries th
     globalThis.WebSocket = real;
     globalThis.fetch = fetchReal;
   }
-}, 60_000);
+});
 
 test("refusals are errors of their own, once, and the others go on", async () => {
   const c = client({ token: server.ready.tokens.staff });

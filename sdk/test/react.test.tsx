@@ -95,7 +95,7 @@ test("a component that goes while its rows load, or whose query changes, leaves 
   screen.getByText("null: loading false");
   rerender(<Some table="clients" />);
   unmount();
-  await client.wait(await server.lsn());
+  await client.wait(await server.lsn(), 60_000);
 });
 
 test("events reach the latest listener, each once", async () => {
@@ -116,13 +116,13 @@ test("events reach the latest listener, each once", async () => {
     </StrictMode>,
   );
   await waitFor(() => screen.getByLabelText("staff live"));
-  await client.wait(await server.lsn());
+  await client.wait(await server.lsn(), 60_000);
   const { id } = client.liveQuery<Member>(query).current.rows[0]!;
   await flip(id);
-  await client.wait(await server.lsn());
+  await client.wait(await server.lsn(), 60_000);
   act(() => change(1));
   await flip(id);
-  await client.wait(await server.lsn());
+  await client.wait(await server.lsn(), 60_000);
   expect(heard.map((h) => h.split(" ")[0])).toEqual(["0", "1"]);
 });
 

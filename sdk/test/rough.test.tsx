@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-import { cleanup, render, screen, waitFor } from "@testing-library/react";
+import { cleanup, configure, render, screen, waitFor } from "@testing-library/react";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Component, Suspense, type ReactNode } from "react";
@@ -9,6 +9,8 @@ import { WalwireProvider, createRealtimeService, useSuspenseLiveQuery } from "..
 import { until } from "./server.js";
 import { Speaker } from "./speaker.js";
 
+configure({ asyncUtilTimeout: 20_000 });
+
 let speaker: Speaker;
 let client: Client | undefined;
 afterEach(() => {
@@ -16,6 +18,7 @@ afterEach(() => {
   client?.close();
   speaker?.close();
   vi.restoreAllMocks();
+  vi.unstubAllGlobals();
 });
 
 /** A client, and a server that says what it is told to. */
@@ -141,7 +144,6 @@ test("Retry-After as a date is obeyed, and what is no answer of walwire's does n
   const before = asked;
   await new Promise((resolve) => setTimeout(resolve, 300)); // without the date it would have asked many times
   expect(asked).toBe(before);
-  vi.unstubAllGlobals();
   proxy.closeAllConnections();
   proxy.close();
 });

@@ -37,7 +37,10 @@ export class Server {
         throw new Error(`walwire dev has ended:\n${log}`);
       }
       return existsSync(file) && readFileSync(file, "utf8").trim().endsWith("}");
-    }, 60_000);
+    }, 60_000).catch((e: unknown) => {
+      child.kill("SIGINT");
+      throw e;
+    });
     const server = new Server(JSON.parse(readFileSync(file, "utf8")) as Ready, child, dir);
     await server.db.connect();
     return server;
@@ -61,11 +64,21 @@ export class Server {
 
   async stop(): Promise<void> {
     await this.db.end();
-    const ended = new Promise((resolve) => this.child.once("exit", resolve));
-    this.child.kill("SIGINT");
-    await ended;
+    await ending(this.child, "SIGINT");
     rmSync(this.dir, { recursive: true, force: true });
   }
+}
+
+const over = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null;
+
+/** Ends a process, unless it has ended, and waits for that. */
+async function ending(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (over(child)) {
+    return;
+  }
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  child.kill(signal);
+  await ended;
 }
 
 /** A `walwire serve` on the database of a `walwire dev`, which can be killed and started again. Its tokens are made here. */
@@ -114,15 +127,16 @@ export class Serve {
     }, 60_000);
   }
 
-  /** What an init system sees as SIGKILL, or asks for with SIGTERM. Nothing to do if it has ended already. */
+  /** What an init system sees as SIGKILL, or asks for with SIGTERM. */
   async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
-    const child = this.#child!;
-    if (child.exitCode !== null || child.signalCode !== null) {
-      return;
+    await ending(this.#child!, signal);
+  }
+
+  /** Starts it unless it runs. */
+  async up(): Promise<void> {
+    if (over(this.#child!)) {
+      await this.again();
     }
-    const ended = new Promise((resolve) => child.once("exit", resolve));
-    child.kill(signal);
-    await ended;
   }
 
   async stop(): Promise<void> {

@@ -100,9 +100,9 @@ class Actor {
     setTimeout(() => {
       if (!this.#settled) {
         const { connection, position } = this.#client;
-        say({ client: this.#order.client, fault: `not at the end after a minute: ${JSON.stringify({ connection, position, open: [...this.#open.keys()], loading: [...this.#loading] })}` });
+        say({ client: this.#order.client, fault: `not at the end after 110 s: ${JSON.stringify({ connection, position, open: [...this.#open.keys()], loading: [...this.#loading] })}` });
       }
-    }, 60_000);
+    }, 110_000);
     const ask = () => this.#client.wait(lsn, 60_000).then(() => this.#settle(), () => after(500, ask));
     ask();
   }
