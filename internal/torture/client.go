@@ -202,6 +202,7 @@ func (c *client) chores(ctx context.Context, conn wire.Conn, r *rand.Rand, cance
 			text = fmt.Sprintf(`{"type":"wait","id":%d,"lsn":%q}`, n, formatLSN(final))
 		}
 		if time.Since(time.Unix(0, c.heard.Load())) > silence {
+			c.run.silent(c)
 			cancel()
 			conn.Close()
 			return

@@ -17,6 +17,7 @@ type counts struct {
 	crossChecked, loading              atomic.Int64
 	divergences, leaks, gaps, breaches atomic.Int64
 	restarts                           atomic.Int64 // that nobody asked for
+	silences                           atomic.Int64 // connections given up by clients
 	events, eventsOptional, eventGaps  atomic.Int64
 	eventFaults                        atomic.Int64
 	sdkSteps, firestore                atomic.Int64 // told to the SDK's listeners; of its queries

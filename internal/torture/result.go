@@ -78,6 +78,7 @@ func (r *run) result(took time.Duration) *Result {
 	out.count("gaps found by walwire", int64(s.metric("walwire_gaps_total")), false)
 	out.count("mismatches by walwire", int64(s.metric("walwire_mismatches_total")), false)
 	out.count("walwire ended by itself", c.restarts.Load(), false)
+	out.count("connections fallen silent", c.silences.Load(), false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	total := 0

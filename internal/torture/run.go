@@ -338,6 +338,15 @@ func (r *run) breach(c *client, err error) {
 	r.fail(&Failure{What: what, Query: -1, Report: fmt.Sprintf("client %d (%s): %v", c.index, c.user.id, err)})
 }
 
+// silent notes that a client is told nothing, not even that it is heard. That is the
+// server's fault where nothing else is broken.
+func (r *run) silent(c *client) {
+	r.counts.silences.Add(1)
+	if r.options.Faults == "none" {
+		r.fail(&Failure{What: "stuck", Query: -1, Report: fmt.Sprintf("client %d (%s) pings, and has heard nothing for %s", c.index, c.user.id, silence)})
+	}
+}
+
 func (r *run) connectionEnded(_ *client, err error) { r.counts.ending(err) }
 
 // serverEnded notes that walwire has ended by itself.
