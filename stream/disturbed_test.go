@@ -196,7 +196,9 @@ func TestRowsRefusedToAnother(t *testing.T) {
 	q := c.Open(1, filter)
 	s.Exec(`INSERT INTO cards SELECT n, 1, 1, n, 't', NULL FROM generate_series(11, 20) n`)
 	s.Wait(c)
-	c.Close()
+	c.Send(`{"type":"unsubscribe","id":1}`)
+	for c.Read().Type != "unsubscribed" { // else its view may still be there, with all rows
+	}
 	back := s.Connect(s.Owner("1"))
 	back.Resume(1, filter, q, c.Cursor)
 	other := s.Connect(s.Owner("1"))
