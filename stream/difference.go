@@ -3,9 +3,9 @@ package stream
 // intern checks the rows against those that other views show already: both
 // describe the same position, so they are equal. If not, walwire has a fault: the
 // others are read again, in the open.
-func (c *company) intern(v *view, rows map[string]loadedRow) {
-	for key, e := range rows {
-		held := v.table.rows[key]
+func (c *company) intern(v *view, rows []keyedRow) {
+	for i := range rows {
+		held, e := v.table.rows[rows[i].key], &rows[i]
 		if held == nil {
 			continue
 		}

@@ -45,6 +45,11 @@ type loadedRow struct {
 	place string
 }
 
+type keyedRow struct {
+	key string
+	loadedRow
+}
+
 func (l *loading) truncate(xid uint32) {
 	l.truncated, l.hasTruncated = xid, true
 	clear(l.overlay)
@@ -53,7 +58,7 @@ func (l *loading) truncate(xid uint32) {
 // loaded is what a hand-off's snapshot brought.
 type loaded struct {
 	snapshot cdc.Snapshot
-	rows     map[string]loadedRow
+	rows     []keyedRow
 	full     bool // a window: there may be more rows behind these
 	read     time.Time
 	err      error
@@ -198,21 +203,22 @@ func (c *company) finish(v *view, l *loading, r loaded, attempt int) {
 	}
 	rows, bound := r.rows, ""
 	if l.hasTruncated && !r.snapshot.Sees(l.truncated) {
-		clear(rows)
-		r.full = false
+		rows, r.full = nil, false
 	}
 	if r.full {
 		for _, row := range rows {
 			bound = max(bound, row.place)
 		}
 	}
+	if len(l.overlay) > 0 {
+		rows = slices.DeleteFunc(rows, func(row keyedRow) bool {
+			o, ok := l.overlay[row.key]
+			return ok && !r.snapshot.Sees(o.xid)
+		})
+	}
 	for key, o := range l.overlay {
-		switch {
-		case r.snapshot.Sees(o.xid):
-		case o.gone || r.full && o.place > bound:
-			delete(rows, key)
-		default:
-			rows[key] = o.loadedRow
+		if !r.snapshot.Sees(o.xid) && !o.gone && (!r.full || o.place <= bound) {
+			rows = append(rows, keyedRow{key, o.loadedRow})
 		}
 	}
 	if w := v.window; w != nil {
@@ -239,17 +245,19 @@ func (c *company) suffices(l *loading, snap *cdc.Snapshot) bool {
 
 // settleLoaded makes the view live with rows and tells its subscribers: the
 // rows to those who wait for them, the difference to those who had others.
-func (c *company) settleLoaded(v *view, l *loading, rows map[string]loadedRow) {
+func (c *company) settleLoaded(v *view, l *loading, rows []keyedRow) {
 	c.intern(v, rows)
 	v.loading = nil
 	delete(v.table.loading, v)
 	c.holdsRows(v)
-	for key, e := range rows {
-		r := v.table.hold(key)
+	v.grow(len(rows))
+	for i := range rows {
+		row := &rows[i]
+		r := v.table.hold(row.key)
 		if _, shared := r.code(v.mask); !shared {
-			c.count(r.put(v.mask, e.encoding))
+			c.count(r.put(v.mask, row.encoding))
 		}
-		v.show(r, e.place)
+		v.show(r, row.place)
 	}
 	if v.window != nil {
 		v.window.begin(v)

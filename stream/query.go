@@ -44,14 +44,14 @@ func parseQuery(raw json.RawMessage) (*clientQuery, *Error) {
 // compile turns a client's query into what runs: its filter AND the access rule
 // of the principal's roles, over the columns they may see.
 func (s *Server) compile(p *auth.Principal, raw json.RawMessage) (*query, *Error) {
-	parsed, err := parseQuery(raw)
-	if err != nil {
-		return nil, err
-	}
-	return s.bindQuery(p, parsed, s.hub.serving())
+	return s.bindQuery(p, raw, s.hub.serving())
 }
 
-func (s *Server) bindQuery(p *auth.Principal, parsed *clientQuery, served *tables) (*query, *Error) {
+func (s *Server) bindQuery(p *auth.Principal, raw json.RawMessage, served *tables) (*query, *Error) {
+	parsed, bad := parseQuery(raw)
+	if bad != nil {
+		return nil, bad
+	}
 	refused := errorf(CodePermissionDenied, "table %q is not open to this token's roles", parsed.Table)
 	if broken := served.broken[parsed.Table]; broken != nil {
 		return nil, broken
@@ -87,7 +87,9 @@ func (s *Server) bindQuery(p *auth.Principal, parsed *clientQuery, served *table
 			columns = append(columns, i)
 		}
 	}
-	q := &query{shape: sh, principal: p, compile: func(served *tables, p *auth.Principal) (*query, *Error) { return s.bindQuery(p, parsed, served) }}
+	// As text: what it says is seldom asked again, and would be kept by every client.
+	again := func(served *tables, p *auth.Principal) (*query, *Error) { return s.bindQuery(p, raw, served) }
+	q := &query{shape: sh, principal: p, compile: again}
 	resolve := func(name string) (int, predicate.Column, error) {
 		i, err := column(name)
 		if err != nil {

@@ -209,8 +209,3 @@ func (c *company) missedInWindow(v *view) ([]op, bool) {
 	}
 	return v.differenceOps(before), true
 }
-
-type keyedRow struct {
-	key string
-	loadedRow
-}

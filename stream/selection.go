@@ -10,7 +10,7 @@ import (
 
 // selection is the view's query as SQL, and what collects its rows; full says that
 // there may be more behind those of a window.
-func (v *view) selection(company string, limit int) (q cdc.Select, collect func() (rows map[string]loadedRow, full bool)) {
+func (v *view) selection(company string, limit int) (q cdc.Select, collect func() (rows []keyedRow, full bool)) {
 	s := v.table.shape
 	q.Table = s.catalog.TableName
 	scope, err := s.mapping.CompanyNode(company)
@@ -31,7 +31,7 @@ func (v *view) selection(company string, limit int) (q cdc.Select, collect func(
 	}
 	q.SQL = string(sql) + " LIMIT " + strconv.Itoa(most)
 
-	rows := make(map[string]loadedRow)
+	rows := make([]keyedRow, 0, 24) // as many as a screen shows
 	from := &values{index: index}
 	order := v.order.copy()
 	var placed *predicate.Row
@@ -59,10 +59,10 @@ func (v *view) selection(company string, limit int) (q cdc.Select, collect func(
 				return err
 			}
 		}
-		rows[string(key)] = loadedRow{encoding{json: append(make([]byte, 0, len(buf)), buf...), key: keyEnd}, place}
+		rows = append(rows, keyedRow{string(key), loadedRow{encoding{json: append(make([]byte, 0, len(buf)), buf...), key: keyEnd}, place}})
 		return nil
 	}
-	return q, func() (map[string]loadedRow, bool) { return rows, v.window != nil && len(rows) == most }
+	return q, func() ([]keyedRow, bool) { return rows, v.window != nil && len(rows) == most }
 }
 
 // selectList selects what the mask shows and what the order needs.

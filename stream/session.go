@@ -42,6 +42,8 @@ type session struct {
 	user      *user                          // the company's; nil before it is known
 	transport transport
 	writer    atomic.Int32
+	absent    bool // the writer's: it has waited for its client
+	left      bool // the company's: nothing of it is to begin any more
 	via       string
 	since     time.Time
 	address   string
@@ -51,9 +53,7 @@ type session struct {
 	reading   chan struct{} // a place for each snapshot being read for this session
 	waited    time.Duration // the reader's: for positions of cursors, until now
 	said      cdc.LSN       // the writer's: where the client was last told to be
-	absent    bool          // the writer's: it has waited for its client
 	rules     uint64        // Server.usersRules when its user was first looked up
-	left      bool          // the company's: nothing of it is to begin any more
 	identity  sync.Mutex    // held while its user is looked up again
 
 	// The following are guarded by company.mu.

@@ -24,12 +24,12 @@ type subscription struct {
 	attached bool // has rows to show, or goes on from those of before
 	shown    bool // the client shows rows
 	held     bool // its view is read again: the whole session waits
+	resumed  bool // to be said: it goes on from the client's cursor
+	reset    bool // base replaces what was shown
 	base     *base
 	token    string   // with base
-	resumed  bool     // to be said: it goes on from the client's cursor
 	missed   []*entry // before those of the chain
 	next     uint64   // sequence number in the chain
-	reset    bool     // base replaces what was shown
 	blank    []byte   // to be said: the rows of before are gone; the head of those to come
 }
 

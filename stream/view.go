@@ -1,8 +1,9 @@
 package stream
 
 import (
+	"cmp"
 	"slices"
-	"sort"
+	"strings"
 	"time"
 
 	"github.com/walwire/walwire/mapping/predicate"
@@ -140,6 +141,7 @@ type view struct {
 	table       *table
 	id          string // canonical predicate and mask
 	predicate   *predicate.Node
+	columns     []int // of the query that it was made for
 	mask        *mask
 	anchors     []predicate.Anchor
 	subscribers map[*subscription]struct{}
@@ -217,6 +219,15 @@ func (v *view) remember(o *op, r *heldRow) {
 		e, _ := r.code(v.mask)
 		o.was, o.wasOrder = e.json, v.order.wire(r.ref(v).place)
 	}
+}
+
+// grow makes room for so many rows more.
+func (v *view) grow(n int) {
+	if w := v.window; w != nil {
+		w.rows = slices.Grow(w.rows, n)
+		return
+	}
+	v.rows = slices.Grow(v.rows, n)
 }
 
 // show adds row to the view.
@@ -316,11 +327,8 @@ func (v *view) shown() []windowRow {
 	for i, r := range v.rows {
 		rows[i] = windowRow{r.ref(v).place, r}
 	}
-	sort.Slice(rows, func(i, j int) bool {
-		if rows[i].place != rows[j].place {
-			return rows[i].place < rows[j].place
-		}
-		return rows[i].key < rows[j].key
+	slices.SortFunc(rows, func(a, b windowRow) int {
+		return cmp.Or(strings.Compare(a.place, b.place), strings.Compare(a.key, b.key))
 	})
 	return rows
 }

@@ -18,12 +18,15 @@ func (c *company) viewOf(q *query) *view {
 	if order != nil {
 		id += "\x00" + order.id + "\x00" + strconv.Itoa(q.limit)
 	}
+	if order != nil {
+		q.order = order.Order
+	}
 	if v := t.views[id]; v != nil {
-		q.predicate = v.predicate // the same: one is enough
+		q.predicate, q.columns = v.predicate, v.columns // the same: one is enough
 		return v
 	}
 	v := &view{
-		company: c, table: t, id: id, predicate: q.predicate, mask: m, order: order,
+		company: c, table: t, id: id, predicate: q.predicate, columns: q.columns, mask: m, order: order,
 		anchors:     q.predicate.Anchors(q.shape.distinct),
 		subscribers: make(map[*subscription]struct{}),
 	}
