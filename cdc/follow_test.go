@@ -46,7 +46,8 @@ func newBenchIn(t *testing.T, adminURL string) *bench {
 	pgtest.MustExec(t, b.admin, benchSQL)
 	b.role = testRole(t, b.admin, "REPLICATION")
 	pgtest.MustExec(t, b.admin, "GRANT SELECT ON t, u TO "+b.role)
-	// Status goes out at a third of it, so that tests need not wait long.
+	// Status goes out at a third of it, so that tests need not wait long. A consumer that
+	// stands still as long is disconnected, and goes on.
 	pgtest.MustExec(t, b.admin, "ALTER ROLE "+b.role+" SET wal_sender_timeout = '900ms'")
 	b.opts = ConsumerOptions{
 		DatabaseURL: pgtest.WithUser(t, b.url, b.role, "x"),

@@ -44,10 +44,11 @@ func wantGap(t *testing.T, f *follower, n int, from LSN, lost uint64, why string
 func TestGapFirst(t *testing.T) {
 	b := newBench(t)
 	before := b.xid(t, "INSERT INTO t VALUES (1, 'before')")
-	f := b.follow(t)
-	if f.Floor() != 0 {
-		t.Errorf("complete from %s before anything was read", f.Floor())
-	}
+	f := b.follow(t, func(c *Consumer) {
+		if c.Floor() != 0 {
+			t.Errorf("complete from %s before anything was read", c.Floor())
+		}
+	})
 	f.until(t, "the gap", func() bool { return len(f.gaps) > 0 })
 	wantGap(t, f, 0, 0, before, "is new")
 	if got := b.confirmed(t); f.Floor() != got {
@@ -205,6 +206,7 @@ func TestGapInvalidated(t *testing.T) {
 	})
 	f.stop()
 
+	await(t, "the walsender to end", func() bool { return !b.active(t) })
 	health := b.health(t)
 	if health.Active || health.RetainedBytes <= 0 || health.SafeBytes == nil || health.Lost() != "" {
 		t.Errorf("slot %+v", health)

@@ -97,7 +97,8 @@ func TestSnapshotterErrors(t *testing.T) {
 	b := newBench(t)
 	b.exec(t, "INSERT INTO t VALUES (1, 'a'), (2, 'b')")
 	b.exec(t, "CREATE TABLE hidden (id int); CREATE TABLE gone (id int); GRANT SELECT ON gone TO "+b.role+"; DROP TABLE gone")
-	s := newTestSnapshotter(t, b, SnapshotterOptions{Connections: 1, StatementTimeout: 300 * time.Millisecond, LockTimeout: 100 * time.Millisecond})
+	// Only pg_sleep may take as long as StatementTimeout, on a slow machine too.
+	s := newTestSnapshotter(t, b, SnapshotterOptions{Connections: 1, StatementTimeout: 5 * time.Second, LockTimeout: 100 * time.Millisecond})
 	boom := errors.New("boom")
 	for _, tt := range []struct {
 		name   string
@@ -175,7 +176,7 @@ func TestSnapshotterErrors(t *testing.T) {
 func TestSnapshotterRewrite(t *testing.T) {
 	b := newBench(t)
 	b.exec(t, "INSERT INTO t SELECT i, 'a' FROM generate_series(1, 5) i")
-	s := newTestSnapshotter(t, b, SnapshotterOptions{})
+	s := newTestSnapshotter(t, b, SnapshotterOptions{LockTimeout: time.Minute}) // Read does not try again
 	altering := pgtest.MustConnect(t, b.url)
 	pgtest.MustExec(t, altering, "BEGIN; ALTER TABLE t ALTER v TYPE text USING v || '!'")
 	type result struct {

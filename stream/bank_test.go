@@ -141,7 +141,7 @@ func runBank(t *testing.T, s *apptest.Server, n int, between func() error) {
 					return
 				default:
 				}
-				if err := tl.client.TrySend([]byte(`{"type":"wait","id":` + fmt.Sprint(id) + `,"lsn":"0/1"}`)); err != nil {
+				if err := tl.client.TrySend([]byte(`{"type":"wait","id":` + fmt.Sprint(id) + `,"lsn":"0/1","timeout_ms":20000}`)); err != nil {
 					t.Errorf("send: %v", err)
 					return
 				}

@@ -155,6 +155,7 @@ func TestSnapshotCanceled(t *testing.T) {
 	s := startCards(t, app.Tuning{})
 	s.Exec(`INSERT INTO cards SELECT n, 1, 1, n, md5(n::text), NULL FROM generate_series(1, 300000) n`)
 	c := s.Connect(s.Owner("1"))
+	waitLong(t, s, c)
 	q := c.Open(1, `{"table":"cards","orderBy":["title"],"limit":1}`)
 	s.Wait(c)
 	admin := pgtest.MustConnect(t, s.AdminURL)

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/walwire/walwire/internal/app"
+	"github.com/walwire/walwire/internal/apptest"
 	"github.com/walwire/walwire/mapping"
 )
 
@@ -88,7 +89,7 @@ func TestLifeHuge(t *testing.T) {
 	} {
 		l.Exec(sql)
 		l.Exec(`UPDATE tasks SET v = v + 1 WHERE company = 2; UPDATE calm SET v = v + 1`)
-		waitLong(t, l, other)
+		waitLong(t, l.Server, other)
 		mustShow(t, l.Server, theirs, now)
 		l.settle(sql, false)
 		t.Logf("%d rows, %s after the beginning, %d MiB of heap at most: %.60s", rows, time.Since(begun).Round(10*time.Millisecond), highest()>>20, sql)
@@ -103,11 +104,11 @@ func TestLifeHuge(t *testing.T) {
 
 // waitLong waits for the server to have read what was written, which one wait of a
 // client may be too short for.
-func waitLong(t *testing.T, l *life, c interface{ WaitFor(lsn string) }) {
+func waitLong(t *testing.T, s *apptest.Server, c *apptest.Client) {
 	t.Helper()
-	lsn := l.LSN()
+	lsn := s.LSN()
 	for deadline := time.Now().Add(20 * time.Minute); time.Now().Before(deadline); {
-		status, answer := call(t, "POST", l.URL()+"/v1/wait", l.Owner("2"), `{"lsn":"`+lsn+`","timeout_ms":15000}`)
+		status, answer := call(t, "POST", s.URL()+"/v1/wait", s.Owner("2"), `{"lsn":"`+lsn+`","timeout_ms":15000}`)
 		if status == 200 {
 			c.WaitFor(lsn)
 			return

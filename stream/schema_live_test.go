@@ -182,7 +182,7 @@ func TestUserTableBreaks(t *testing.T) {
 	token := a.Owner("1")
 	settle := func() {
 		t.Helper()
-		if status, answer := call(t, "POST", a.URL()+"/v1/wait", token, fmt.Sprintf(`{"lsn":%q}`, a.LSN())); status != 200 {
+		if status, answer := call(t, "POST", a.URL()+"/v1/wait", token, fmt.Sprintf(`{"lsn":%q,"timeout_ms":20000}`, a.LSN())); status != 200 {
 			t.Fatalf("wait: HTTP %d %v", status, answer)
 		}
 	}

@@ -156,7 +156,10 @@ func TestPollAgain(t *testing.T) {
 		given <- string(text)
 	}()
 	s.Exec(`UPDATE staff SET name = 'Anne' WHERE user_id = 'ann'`)
-	_, third := poll(at(4))
+	status, third := poll(at(4))
+	if status == 409 { // the other one came after it
+		_, third = poll(at(4))
+	}
 	giveUp()
 	<-given
 	if !strings.Contains(third, "Anne") {

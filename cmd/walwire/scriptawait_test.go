@@ -11,8 +11,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// awaitLimit is how long a script waits for what must come.
-const awaitLimit = 30 * time.Second
+// awaitLimit is how long a script waits for what must come. A walwire dev that makes its
+// PostgreSQL beside the other scripts takes long.
+const awaitLimit = 2 * time.Minute
 
 // awaitCommands are the scripts' commands about what is outside the script:
 //

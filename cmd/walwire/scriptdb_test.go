@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -18,6 +19,7 @@ import (
 //	mend URL FILE                     run a file of statements, one a line
 //	script URL FILE                   run a file of statements as one
 //	query VAR URL STATEMENT           VAR gets the one value, as text
+//	until URL STATEMENT               until the one value is true
 func databaseCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"database": func(ts *testscript.TestScript, neg bool, args []string) {
@@ -59,6 +61,19 @@ func databaseCommands() map[string]func(*testscript.TestScript, bool, []string) 
 		"query": func(ts *testscript.TestScript, neg bool, args []string) {
 			usage(ts, !neg && len(args) == 3, "query VAR URL STATEMENT")
 			ts.Setenv(args[0], mustQuery(scriptTB(ts), args[1], args[2]))
+		},
+		"until": func(ts *testscript.TestScript, neg bool, args []string) {
+			usage(ts, !neg && len(args) == 2, "until URL STATEMENT")
+			tb := scriptTB(ts)
+			conn := pgtest.MustConnect(tb, args[0])
+			for deadline := time.Now().Add(awaitLimit); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+				var reached bool
+				ts.Check(conn.QueryRow(tb.Context(), args[1]).Scan(&reached))
+				if reached {
+					return
+				}
+			}
+			ts.Fatalf("until: not within %s: %s", awaitLimit, args[1])
 		},
 	}
 }

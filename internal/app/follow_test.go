@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -65,7 +66,9 @@ func TestSlotShown(t *testing.T) {
 // again; otherwise it ends, and says what to do.
 func TestHistoryChanged(t *testing.T) {
 	h := newHistory(t)
+	log := &record{}
 	s := apptest.Prepare(t, apptest.Options{
+		Log:      slog.New(slog.NewTextHandler(io.MultiWriter(log, t.Output()), nil)),
 		AdminURL: h.server.URL(), Schema: notesSchema, Tables: []pgx.Identifier{{"public", "notes"}}, Config: notesConfig,
 		Edit: func(c *mapping.Config) { c.OnSlotLoss = mapping.SlotLossRecreate },
 	})
@@ -83,6 +86,8 @@ func TestHistoryChanged(t *testing.T) {
 		c.Read()
 	}
 	h.restore(t)
+	// It may be a while until the server tries to connect again.
+	await(t, "the server to begin anew", func() bool { return strings.Contains(log.String(), "beginning anew") })
 	if code, _ := c.ReadClose(); code != 4000 {
 		t.Errorf("closed with %d, want 4000", code)
 	}

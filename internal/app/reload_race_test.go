@@ -45,6 +45,7 @@ func TestReloadRefusedLeavesDatabase(t *testing.T) {
 func TestReloadWhileClientsConnect(t *testing.T) {
 	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) {
 		l := &c.Limits
+		l.AuthDeadline = time.Minute // a lookup is held up while the rules are reloaded
 		l.ConnectionAttemptsPerSecond, l.ConnectionAttemptsBurst, l.ConnectionsPerUser, l.ConnectionsPerAddress = 100_000, 100_000, 100_000, 100_000
 	}})
 	s.Exec(reloadSeed)
@@ -60,20 +61,8 @@ func TestReloadWhileClientsConnect(t *testing.T) {
 			t.Fatal(err)
 		}
 		pgtest.MustExec(t, lock, `COMMIT`)
-		done := make(chan int, 1)
-		go func() {
-			code, _ := c.ReadClose()
-			done <- code
-		}()
-		select {
-		case code := <-done:
-			if code != 4502 && code != 4001 {
-				t.Errorf("closed with %d", code)
-			}
-		case <-time.After(10 * time.Second):
-			t.Error("an access that had ended before the connection was let in goes on")
-			c.Close()
-			<-done
+		if code, _ := c.ReadClose(); code != 4502 && code != 4001 { // -1 where it goes on
+			t.Errorf("of an access that had ended before the connection was let in: closed with %d", code)
 		}
 		if err := s.Reload(func(*mapping.Config) {}); err != nil {
 			t.Fatal(err)

@@ -186,8 +186,10 @@ func TestSchedulesLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	runs(t, s, 3)
-	var shortest float64 // between the begin of a run and that of the next
-	if s.Scan(&shortest, "SELECT min(gap) FROM (SELECT extract(epoch FROM at - lag(at) OVER (ORDER BY id))::float8 AS gap FROM runs) g"); shortest < 0.5 {
+	// Between the begin of a run and that of the next: next to nothing where they are made
+	// up for, while a stall brings two closer than a second.
+	var shortest float64
+	if s.Scan(&shortest, "SELECT min(gap) FROM (SELECT extract(epoch FROM at - lag(at) OVER (ORDER BY id))::float8 AS gap FROM runs) g"); shortest < 0.1 {
 		t.Errorf("two runs begin %v s apart", shortest)
 	}
 }
