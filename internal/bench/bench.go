@@ -42,6 +42,7 @@ func (o *Options) scaled(n int) int { return max(1, int(math.Ceil(float64(n)*o.S
 type row struct {
 	number int
 	name   string
+	goal   string // of the ratio
 	// measure gives the line without its number and name. With an error the
 	// line may still say what was found; it is printed unless it is empty.
 	measure func(context.Context, Options) (line string, err error)
@@ -50,16 +51,16 @@ type row struct {
 // table lists what can be measured.
 func table() []row {
 	return []row{
-		{1, "ingest", measureIngest},
-		{2, "fan-out", measureFanout},
-		{3, "bursts", measureBurst},
-		{4, "latency", measureLatency},
-		{5, "matching", measureMatching},
-		{6, "memory", measureMemory},
-		{7, "opening", measureOpening},
-		{8, "return", measureComeback},
-		{9, "huge-transaction", measureHuge},
-		{10, "snapshot", measureSnapshot},
+		{1, "ingest", ">=0.95", measureIngest},
+		{2, "fan-out", ">=0.80", measureFanout},
+		{3, "bursts", ">=5.00", measureBurst},
+		{4, "latency", "<=2.00", measureLatency},
+		{5, "matching", "<=1.50", measureMatching},
+		{6, "memory", "<=1.00", measureMemory},
+		{7, "opening", ">=0.70", measureOpening},
+		{8, "return", "<=1.00", measureComeback},
+		{9, "huge-transaction", "<=1.30", measureHuge},
+		{10, "snapshot", "<=1.30", measureSnapshot},
 	}
 }
 
@@ -77,16 +78,17 @@ func Run(ctx context.Context, o Options) error {
 		o.row = r.number
 		line, err := r.measure(ctx, o)
 		if line != "" {
-			if _, printErr := fmt.Fprintf(o.Out, "%d %s %s\n", r.number, r.name, line); printErr != nil {
+			if _, printErr := fmt.Fprintf(o.Out, "%d %s goal%s %s\n", r.number, r.name, r.goal, line); printErr != nil {
 				err = errors.Join(err, fmt.Errorf("print the result: %w", printErr))
 			}
+		}
+		if ctx.Err() != nil { // whatever failed failed of that
+			failed = append(failed, fmt.Errorf("interrupted while measuring %s: %w", r.name, ctx.Err()))
+			break
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("measure %s: %w", r.name, err))
 			o.Log.Error("a row has failed", "row", r.number, "error", err)
-		}
-		if ctx.Err() != nil {
-			break
 		}
 	}
 	return errors.Join(failed...)

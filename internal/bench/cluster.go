@@ -64,6 +64,7 @@ func (c *cluster) fill(ctx context.Context, d dataset, log *slog.Logger) (err er
 	if c.conn, err = pgx.Connect(ctx, c.URL()); err != nil {
 		return fmt.Errorf("connect to the private PostgreSQL: %w", err)
 	}
+	log.Info("loading appointments", "rows", d.rows, "companies", d.companies())
 	return d.load(ctx, c.conn)
 }
 

@@ -137,7 +137,7 @@ func measureFanout(ctx context.Context, o Options) (string, error) {
 			socketIO = max(socketIO, perSecond)
 		}
 		return fmt.Sprintf("clients=%d walwire=%d deliveries/s raw_tcp=%d deliveries/s socket.io=%d deliveries/s expected=%d received=%d lost=%d doubled=%d"+
-			" bytes/change=%d of_socket.io %.2f of_raw_tcp ratio %.2f", n, walwire, raw, socketIO, n*(fanoutRounds+fanoutWarm)*fanoutTries,
+			" bytes/change=%d of_socket.io=%.2f of_raw_tcp ratio %.2f", n, walwire, raw, socketIO, n*(fanoutRounds+fanoutWarm)*fanoutTries,
 			total.received, total.lost, total.doubled, size, ratio(walwire, socketIO), ratio(walwire, raw)), total.exact()
 	})
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -18,7 +20,7 @@ var matchLine = regexp.MustCompile(`(?m)^BenchmarkMatch/queries=(\d+)\S*\s+\d+\s
 
 // measureMatching is row 5: the Go benchmark of what it costs to find the live queries
 // that a change concerns, at a thousand and more of them.
-func measureMatching(ctx context.Context, o Options) (string, error) {
+func measureMatching(ctx context.Context, o Options) (_ string, err error) {
 	program, err := exec.LookPath("go")
 	if err != nil {
 		return "", errors.New("row 5 is a Go benchmark: it needs Go, and to be run in a clone of walwire")
@@ -27,12 +29,28 @@ func measureMatching(ctx context.Context, o Options) (string, error) {
 	if o.Scale < 1 {
 		pattern += "/^queries=10{3,4}$"
 	}
-	cmd := exec.CommandContext(ctx, program, "test", "-run", "^$", "-bench", pattern, "-benchtime", "0.5s", "-count", "3", matchingPackage)
+	dir, err := os.MkdirTemp("", "walwire-bench-")
+	if err != nil {
+		return "", fmt.Errorf("make a directory: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	o.Log.Info("building the benchmark")
+	file := filepath.Join(dir, "matching.test")
+	build := exec.CommandContext(ctx, program, "test", "-c", "-o", file, matchingPackage)
+	build.Cancel = func() error { return build.Process.Signal(os.Interrupt) } // go takes its own children along
+	build.WaitDelay = stopTime
+	build.Env = append(os.Environ(), "GOTMPDIR="+dir)
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the benchmark, which takes a clone of walwire: %w: %s", err, bytes.TrimSpace(out))
+	}
+	o.Log.Info("running the benchmark", "queries", pattern)
+	cmd := exec.CommandContext(ctx, file, "-test.run", "^$", "-test.bench", pattern, "-test.benchtime", "0.5s", "-test.count", "3")
+	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("run the benchmark, which takes a clone of walwire: %w: %s", err, bytes.TrimSpace(out))
+		return "", fmt.Errorf("run the benchmark: %w: %s", err, bytes.TrimSpace(out))
 	}
-	o.Log.Info("go test has measured", "output", string(out))
+	o.Log.Info("the benchmark has measured", "output", string(out))
 	// Of the three runs the fastest: what else the machine does only makes them slower.
 	var sizes []int
 	best, matches := make(map[int]float64), make(map[int]string)

@@ -29,7 +29,7 @@ func measureMemory(ctx context.Context, o Options) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("clients=%d queries=%d rows=%d walwire=%d octets/connection limit=%d socket.io=%d octets/connection of_socket.io %.2f of_limit ratio %.2f",
+		return fmt.Sprintf("clients=%d queries=%d rows=%d walwire=%d octets/connection limit=%d socket.io=%d octets/connection of_socket.io=%.2f of_limit ratio %.2f",
 			n, queries, memoryRows, shared, memoryLimit, peer, float64(shared)/float64(peer), float64(shared)/memoryLimit), nil
 	})
 }

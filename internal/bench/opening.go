@@ -64,7 +64,7 @@ func measureOpening(ctx context.Context, o Options) (string, error) {
 			return "", err
 		}
 		reference = max(reference, again)
-		return fmt.Sprintf("queries=%d walwire=%d queries/s selects=%d pgbench=%d queries/s pgbench_prepared=%d queries/s identical=%d queries/s identical_selects=%d of_prepared %.2f ratio %.2f",
+		return fmt.Sprintf("queries=%d walwire=%d queries/s selects=%d pgbench=%d queries/s pgbench_prepared=%d queries/s identical=%d queries/s identical_selects=%d of_prepared=%.2f ratio %.2f",
 			total, distinct, selects, reference, prepared, same, one, ratio(distinct, prepared), ratio(distinct, reference)), nil
 	})
 }

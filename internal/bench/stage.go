@@ -32,7 +32,6 @@ func onStage(ctx context.Context, o Options, d dataset, run func(*stage) (string
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	s := &stage{options: o, log: o.Log, dir: dir, data: d, edit: func(config []byte) []byte { return config }}
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
-	s.log.Info("loading appointments", "rows", d.rows, "companies", d.companies())
 	if s.cluster, err = startCluster(ctx, d, s.log); err != nil {
 		return "", err
 	}
