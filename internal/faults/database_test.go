@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,7 +54,7 @@ func TestPostgresUnderWriters(t *testing.T) {
 		begun = time.Now()
 		f.reach(s.LSN())
 		t.Logf("%s: took %s, everybody was up to date %s after 50 more commits", fault.name, did.Round(time.Millisecond), time.Since(begun).Round(time.Millisecond))
-		if did > 15*time.Second {
+		if did > 60*time.Second {
 			t.Errorf("%s took %s: walwire held it up", fault.name, did)
 		}
 	}
@@ -173,10 +174,10 @@ func TestSynchronousStandbyAway(t *testing.T) {
 // awaitHanging waits until commits wait for the standby: one does from then on.
 func awaitHanging(t *testing.T, s *apptest.Server) {
 	t.Helper()
+	var hangs atomic.Bool
 	go func() {
 		conn, err := pgx.Connect(t.Context(), s.AdminURL)
-		for begun := time.Now(); err == nil && time.Since(begun) < time.Second; { // the last one takes longer
-			begun = time.Now()
+		for err == nil && !hangs.Load() { // the last one hangs
 			_, err = conn.Exec(t.Context(), `INSERT INTO elsewhere (note) VALUES ('probe')`)
 		}
 		if conn != nil {
@@ -184,6 +185,7 @@ func awaitHanging(t *testing.T, s *apptest.Server) {
 		}
 	}()
 	await(t, "a commit to wait for the standby", func() bool { return waitingCommits(s) == 1 })
+	hangs.Store(true)
 }
 
 func waitingCommits(s *apptest.Server) (n int) {
@@ -195,7 +197,7 @@ func waitingCommits(s *apptest.Server) (n int) {
 // The role's connections are all taken while many queries are opened at once: each
 // gets its rows in the end, and the stream goes on.
 func TestConnectionLimit(t *testing.T) {
-	s := apptest.Start(t, itemsOptions("", nil))
+	s := apptest.Start(t, itemsOptions("", func(c *mapping.Config) { c.Limits.AuthDeadline = time.Minute }))
 	s.Exec(`ALTER ROLE ` + pgx.Identifier{mustUser(t, s.Config.DatabaseURL.Reveal())}.Sanitize() + ` CONNECTION LIMIT 3`)
 	s.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'walwire' AND datname = current_database() AND backend_type = 'client backend'`)
 	f := newFleet(t, s.WS)
@@ -249,7 +251,7 @@ func TestIdleTransaction(t *testing.T) {
 	await(t, "the commits to be seen as visible", func() bool { return s.Hub().Unseen() == 0 })
 
 	dropSlot(t, s)
-	awaitFor(t, 20*time.Second, "the log to say for whom a new slot waits", func() bool {
+	await(t, "the log to say for whom a new slot waits", func() bool {
 		return log.contains("slot creation waits", "forgotten")
 	})
 	s.Exec(`UPDATE items SET v = v + 1 WHERE id BETWEEN 10 AND 20`)

@@ -57,7 +57,7 @@ func TestRetainedWAL(t *testing.T) {
 		}
 		f.mustEqual(s)
 		begun := time.Now()
-		awaitFor(t, 20*time.Second, "the slot to let go", func() bool {
+		awaitFor(t, 90*time.Second, "the slot to let go", func() bool {
 			// PostgreSQL moves restart_lsn from one checkpoint, or 15 s, to the next: the
 			// burst above lies between two of them, and goes once WAL goes on at a walk.
 			s.Exec(`INSERT INTO elsewhere (note) SELECT repeat('x', 1000) FROM generate_series(1, 500)`)

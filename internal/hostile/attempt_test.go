@@ -194,10 +194,13 @@ func (c *client) pong(id int) {
 	c.a.served.Add(1)
 }
 
+// waitMS is how long a client waits that is owed an answer: tight allows no more.
+const waitMS = 15000
+
 // sees waits until the connection has been told all up to lsn.
 func (c *client) sees(lsn string) {
 	c.a.Helper()
-	c.Send(`{"type":"wait","id":9,"lsn":%q}`, lsn)
+	c.Send(`{"type":"wait","id":9,"lsn":%q,"timeout_ms":%d}`, lsn, waitMS)
 	for {
 		switch f := c.answer(); {
 		case f.Type == "waited" && f.ID == 9:
@@ -211,7 +214,7 @@ func (c *client) sees(lsn string) {
 // hears is sees of a client that must be told nothing until then.
 func (c *client) hears(nothing, lsn string) {
 	c.a.Helper()
-	c.Send(`{"type":"wait","id":9,"lsn":%q}`, lsn)
+	c.Send(`{"type":"wait","id":9,"lsn":%q,"timeout_ms":%d}`, lsn, waitMS)
 	if f := c.answer(); f.Type != "waited" {
 		c.a.Fatalf("want %s, got %.2000s", nothing, f.Raw)
 	}

@@ -9,7 +9,7 @@ import (
 // A ratio of p99s beyond gross fails, where it is beyond what a busy machine explains.
 const (
 	gross     = 20
-	explained = 2 * time.Second
+	explained = 10 * time.Second
 )
 
 // report prints how long commits took to a place's honest clients, from the moment that

@@ -110,7 +110,7 @@ type site struct {
 
 // The limits of tight.
 const (
-	attemptsPerSecond = 20
+	attemptsPerSecond = 1 // fewer than the slowest client makes
 	attemptsBurst     = 40
 	perAddress        = 12
 	perUser           = 3
@@ -133,14 +133,15 @@ func startSite(t *testing.T) *site {
 		c.Limits.ConnectionAttemptsPerSecond, c.Limits.ConnectionAttemptsBurst = 100_000, 100_000
 	}}, wire.WebSocket, wire.SSE, wire.Poll)
 	s.tight = s.start(t, "tight", apptest.Options{
-		Tuning: app.Tuning{PingInterval: 2 * time.Second, WriteTimeout: 2 * time.Second, RequestTimeout: 1500 * time.Millisecond},
+		// Short enough to wait for, and long for clients that yield to everything else.
+		Tuning: app.Tuning{PingInterval: 2 * time.Second, WriteTimeout: 8 * time.Second, RequestTimeout: 4 * time.Second},
 		Edit: func(c *mapping.Config) {
 			c.TrustedProxies = []string{"127.0.0.1", "10.0.0.0/8"}
 			c.Admin.Token = mapping.NewSecret(adminToken)
 			l := &c.Limits
 			l.Rows = 1_000_000
-			l.AuthDeadline = time.Second
-			l.WaitTimeout, l.SnapshotTimeout = 2*time.Second, 2*time.Second
+			l.AuthDeadline = 6 * time.Second
+			l.WaitTimeout, l.SnapshotTimeout = waitMS*time.Millisecond, 10*time.Second
 			l.ConnectionAttemptsPerSecond, l.ConnectionAttemptsBurst = attemptsPerSecond, attemptsBurst
 			l.ConnectionsPerAddress, l.ConnectionsPerUser, l.ConnectionsPerCompany = perAddress, perUser, perCompany
 			l.FramesPerSecond, l.FramesBurst = framesPerSecond, framesBurst
