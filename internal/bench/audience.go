@@ -34,7 +34,11 @@ type audience struct {
 	key    *auth.Key
 	rows   int // of the snapshots
 	waited int // answers to wait
+	putOff int // clients told to try again before they were let in
 }
+
+// maxPutOff is how often, for all clients of an audience.
+const maxPutOff = 1_000
 
 // gather connects n clients to a server: when it returns, every live query shows its rows.
 func (a *audience) gather(ctx context.Context, n int, p *process) (s *swarm, err error) {
@@ -120,6 +124,12 @@ func (a *audience) text(s *swarm, c *client, frame []byte) error {
 		}
 		if a.comeback != nil {
 			a.comeback.refused++
+			return nil
+		}
+		if !c.ready && a.putOff < maxPutOff && bytes.Contains(frame, []byte(`"code":"unavailable"`)) { // the machine is busy
+			a.putOff++
+			s.drop(c)
+			s.again(c)
 			return nil
 		}
 		fallthrough

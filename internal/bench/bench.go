@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"os"
 	"slices"
 )
 
@@ -14,8 +15,8 @@ import (
 type Options struct {
 	// Only are the numbers of the rows to measure; empty means all.
 	Only []int
-	// Scale is by how much less is done than for the real figures: 1, the most, and what
-	// zero means, down to 0.01, for a short run.
+	// Scale is by how much less is done than for the real figures: 1, the most, down to
+	// 0.01, for a short run.
 	Scale float64
 	// ProfileDir receives CPU and allocation profiles of the server process
 	// over the measured part. Empty: none are taken.
@@ -67,7 +68,7 @@ func table() []row {
 // Run measures and prints the rows that are asked for, one after another. It fails
 // where one can't be measured, or its deliveries are not exact, once the others are done.
 func Run(ctx context.Context, o Options) error {
-	if err := o.complete(); err != nil {
+	if err := o.check(); err != nil {
 		return err
 	}
 	var failed []error
@@ -83,28 +84,30 @@ func Run(ctx context.Context, o Options) error {
 			}
 		}
 		if ctx.Err() != nil { // whatever failed failed of that
-			failed = append(failed, fmt.Errorf("interrupted while measuring %s: %w", r.name, ctx.Err()))
+			failed = append(failed, fmt.Errorf("interrupted while measuring %s (row %d): %w", r.name, r.number, ctx.Err()))
 			break
 		}
 		if err != nil {
-			failed = append(failed, fmt.Errorf("measure %s: %w", r.name, err))
+			failed = append(failed, fmt.Errorf("measure %s (row %d): %w", r.name, r.number, err))
 			o.Log.Error("a row has failed", "row", r.number, "error", err)
 		}
 	}
 	return errors.Join(failed...)
 }
 
-// complete fills in the defaults and checks the rest.
-func (o *Options) complete() error {
-	if o.Scale == 0 {
-		o.Scale = 1
-	}
-	if o.Scale < 0.01 || o.Scale > 1 {
+// check refuses what can be known to fail.
+func (o *Options) check() error {
+	if !(o.Scale >= 0.01 && o.Scale <= 1) { // nor NaN
 		return fmt.Errorf("a scale of %g: give one from 0.01 to 1", o.Scale)
 	}
 	for _, n := range o.Only {
 		if !slices.ContainsFunc(table(), func(r row) bool { return r.number == n }) {
 			return fmt.Errorf("there is no row %d to measure", n)
+		}
+	}
+	if o.ProfileDir != "" {
+		if err := os.MkdirAll(o.ProfileDir, 0o755); err != nil {
+			return fmt.Errorf("make the profiles' directory: %w", err)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -132,9 +133,12 @@ func TestServerFails(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for name, o := range map[string]Options{
-		"ErrScale": {Scale: 2},
-		"ErrSmall": {Scale: 0.001},
-		"ErrOnly":  {Only: []int{11}},
+		"ErrScale":   {Scale: 2},
+		"ErrSmall":   {Scale: 0.001},
+		"ErrZero":    {},
+		"ErrNaN":     {Scale: math.NaN()},
+		"ErrOnly":    {Scale: 1, Only: []int{11}},
+		"ErrProfile": {Scale: 1, ProfileDir: "/dev/null/profile"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o.Log = slog.New(slog.DiscardHandler)

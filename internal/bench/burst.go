@@ -42,8 +42,8 @@ func measureBurst(ctx context.Context, o Options) (string, error) {
 			exact = append(exact, b.exact())
 		}
 		alone := max(before.perSecond, after.perSecond)
-		return fmt.Sprintf("clients=%d commits/s=%d merged=%d changes/s unmerged=%d changes/s at_%d_commits/s=%d changes/s (%d resets) expected=%d received=%d lost=%d doubled=%d"+
-			" bytes/change=%d changes/frame=%.1f ratio %.2f", n, merged.commits, merged.perSecond, alone, flooded.commits, flooded.perSecond, flooded.resets,
+		return fmt.Sprintf("clients=%d commits/s=%d merged=%d changes/s (%d resets) unmerged=%d changes/s (%d resets) at_%d_commits/s=%d changes/s (%d resets) expected=%d received=%d lost=%d doubled=%d"+
+			" bytes/change=%d changes/frame=%.1f ratio %.2f", n, merged.commits, merged.perSecond, merged.resets, alone, before.resets+after.resets, flooded.commits, flooded.perSecond, flooded.resets,
 			n*commits, merged.received, merged.lost, merged.doubled, merged.bytes/int64(max(merged.received, 1)),
 			float64(merged.received)/float64(max(merged.frames, 1)), ratio(merged.perSecond, alone)), errors.Join(exact...)
 	})

@@ -25,6 +25,7 @@ type comeback struct {
 	told    int   // of changes
 	bytes   int64 // of their frames
 	doubled int   // changes told that are no newer than what was shown
+	strange int   // rows told to somebody whose query does not show them
 	refused int   // upgrades refused with a status that a client can do nothing about
 	waiting int   // upgrades that were put off while the server starts
 	resets  int
@@ -50,7 +51,7 @@ func measureComeback(ctx context.Context, o Options) (string, error) {
 		a := &audience{
 			company:  d.companyOf,
 			queries:  func(n int) []string { return []string{d.query(n)} },
-			change:   func(_ *client, frame []byte) { b.take(d, frame) },
+			change:   func(c *client, frame []byte) { b.take(d, c.number, frame) },
 			comeback: b,
 		}
 		if err := s.gather(ctx, n, a); err != nil {
@@ -104,21 +105,21 @@ func measureComeback(ctx context.Context, o Options) (string, error) {
 		line := fmt.Sprintf("clients=%d commits/s=%d exact_after=%.1f s limit=20 s resumed=%d reset=%d refused=%d put_off=%d selects=%d"+
 			" expected=%d received=%d lost=%d doubled=%d bytes/change=%d of_limit ratio %.2f", n, commits, took.Seconds(), b.resumed, b.resets, b.refused, b.waiting,
 			answer.Snapshots, expected, expected-lost, lost, b.doubled, b.bytes/int64(max(b.told, 1)), took.Seconds()/20)
-		if lost > 0 || b.doubled > 0 {
-			return line, fmt.Errorf("the clients are not exact: %d rows wrong, %d changes told again", lost, b.doubled)
+		if lost > 0 || b.doubled > 0 || b.strange > 0 {
+			return line, fmt.Errorf("the clients are not exact: %d rows wrong, %d changes told again, %d told to others", lost, b.doubled, b.strange)
 		}
 		return line, nil
 	})
 }
 
 // take notes the changes that a client is told of.
-func (b *comeback) take(d dataset, frame []byte) {
+func (b *comeback) take(d dataset, query int, frame []byte) {
 	reset := bytes.Contains(frame, []byte(`"reset":true`)) // which tells all rows again
 	b.bytes += int64(len(frame))
 	eachRow(frame, func(row []byte) {
 		appointment, ok := appointmentNumber(row[:min(len(row), idLength)])
-		if !ok || appointment >= d.rows {
-			b.doubled++
+		if of, _ := d.locate(appointment); !ok || appointment >= d.rows || of != query {
+			b.strange++
 			return
 		}
 		marks(row, func(change int, _ int64) {

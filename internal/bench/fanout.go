@@ -49,7 +49,10 @@ func (f *fanout) count(c *client, frame []byte) {
 	})
 	if c.resetting && !bytes.HasSuffix(frame, []byte(continued)) {
 		c.resetting = false
-		f.lost += c.newest + 1 - c.next - c.fresh
+		told := c.newest + 1 - c.next
+		f.doubled += max(c.fresh-told, 0)
+		c.fresh = min(c.fresh, told)
+		f.lost += told - c.fresh
 		c.next = c.newest + 1
 		f.add(c.fresh)
 	}
@@ -114,6 +117,9 @@ func (f *fanout) await(ctx context.Context, s *swarm) error {
 // measureFanout is row 2. All are measured twice, in turn, as the machine's speed changes: the
 // better counts.
 func measureFanout(ctx context.Context, o Options) (string, error) {
+	if _, err := o.socketIOCommand(); err != nil { // before anything is measured for nothing
+		return "", err
+	}
 	n := o.scaled(fanoutClients)
 	return onStage(ctx, o, dataset{rows: 100, queries: 10, perCompany: 10}, func(s *stage) (string, error) {
 		var total fanout

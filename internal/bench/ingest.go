@@ -183,7 +183,7 @@ func (i *ingest) server(ctx context.Context, hold *holder, end string, r *ingest
 	cost, err := i.measured(ctx, "", func() (err error) {
 		i.log.Info("leaving the slot to the server, which takes it at its next attempt")
 		hold.release()
-		if start, err = readerStart(ctx, i.cluster.conn, serverSlot, hold.pid()); err != nil {
+		if start, err = readerStart(ctx, i.cluster.conn, serverSlot, hold.pid(), nil); err != nil {
 			return err
 		}
 		complete, err = i.await(ctx)

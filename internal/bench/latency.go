@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os/exec"
@@ -71,7 +72,7 @@ func measureLatency(ctx context.Context, o Options) (string, error) {
 			return "", err
 		}
 		own, theirs := newLatencies(commits), newLatencies(commits)
-		bytes := 0
+		octets, strange := 0, 0 // strange: told to somebody whose queries do not show it
 		a := &audience{
 			company: func(n int) string { return d.companyOf(n * latencyQueries) },
 			queries: func(n int) (list []string) {
@@ -80,10 +81,17 @@ func measureLatency(ctx context.Context, o Options) (string, error) {
 				}
 				return list
 			},
-			change: func(_ *client, frame []byte) {
-				bytes += len(frame)
+			change: func(c *client, frame []byte) {
+				octets += len(frame)
 				now := time.Now()
-				marks(frame, func(change int, micros int64) { own.add(change, micros, now) })
+				eachRow(frame, func(row []byte) {
+					appointment, ok := appointmentNumber(row[:min(len(row), idLength)])
+					if query, _ := d.locate(appointment); !ok || query/latencyQueries != c.number {
+						strange++
+						return
+					}
+					marks(row, func(change int, micros int64) { own.add(change, micros, now) })
+				})
 			},
 		}
 		if err := s.gather(ctx, clients, a); err != nil {
@@ -94,8 +102,8 @@ func measureLatency(ctx context.Context, o Options) (string, error) {
 			return "", err
 		}
 		defer reader.stop()
-		if _, err := readerStart(ctx, s.cluster.conn, latencySlot, 0); err != nil {
-			return "", err
+		if _, err := readerStart(ctx, s.cluster.conn, latencySlot, 0, reader.end); err != nil {
+			return "", fmt.Errorf("%w: %s", err, reader.stop())
 		}
 		var took time.Duration
 		cost, err := s.measured(ctx, "", func() (err error) {
@@ -104,7 +112,7 @@ func measureLatency(ctx context.Context, o Options) (string, error) {
 				return err
 			}
 			if err := s.swarm.until(ctx, theirs.done, func() error {
-				return fmt.Errorf("of %d changes %d have come out of pg_recvlogical", commits, theirs.count)
+				return fmt.Errorf("of %d changes %d have come out of pg_recvlogical: %s", commits, theirs.count, reader.stop())
 			}); err != nil {
 				return err
 			}
@@ -125,9 +133,9 @@ func measureLatency(ctx context.Context, o Options) (string, error) {
 			}
 		}
 		line := fmt.Sprintf("clients=%d queries=%d commits/s=%d walwire %s pg_recvlogical %s expected=%d received=%d lost=%d doubled=%d bytes/change=%d p99 ratio %.2f",
-			clients, queries, rate(commits, took), own, theirs, commits, own.count, lost, own.doubled, bytes/commits, float64(own.quantile(.99))/float64(theirs.quantile(.99)))
-		if lost > 0 || own.doubled > 0 {
-			return line, fmt.Errorf("the delivery is not exact: %d changes lost, %d doubled", lost, own.doubled)
+			clients, queries, rate(commits, took), own, theirs, commits, own.count, lost, own.doubled, octets/commits, float64(own.quantile(.99))/float64(theirs.quantile(.99)))
+		if lost > 0 || own.doubled > 0 || strange > 0 {
+			return line, fmt.Errorf("the delivery is not exact: %d changes lost, %d doubled, %d told to others", lost, own.doubled, strange)
 		}
 		return line, nil
 	})
@@ -135,8 +143,9 @@ func measureLatency(ctx context.Context, o Options) (string, error) {
 
 // follower is a pg_recvlogical whose output is read as it comes.
 type follower struct {
-	cmd *exec.Cmd
-	end chan struct{}
+	cmd  *exec.Cmd
+	says bytes.Buffer
+	end  chan struct{} // closed when it has ended
 }
 
 // readAlong runs pg_recvlogical and notes when each change comes out of it.
@@ -150,6 +159,7 @@ func (s *stage) readAlong(ctx context.Context, slot string, l *latencies) (*foll
 	if err != nil {
 		return nil, err
 	}
+	f.cmd.Stderr = &f.says
 	if err := f.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("run pg_recvlogical: %w", err)
 	}
@@ -173,8 +183,10 @@ func (s *stage) readAlong(ctx context.Context, slot string, l *latencies) (*foll
 	return f, nil
 }
 
-func (f *follower) stop() {
+// stop ends it and gives what it has said. Safe to call again.
+func (f *follower) stop() []byte {
 	_ = f.cmd.Process.Kill()
 	<-f.end
 	_ = f.cmd.Wait() // it was killed
+	return bytes.TrimSpace(f.says.Bytes())
 }

@@ -28,3 +28,20 @@ func TestMarks(t *testing.T) {
 		}
 	}
 }
+
+// In a reset, what comes twice does not take the place of what another client lacks.
+func TestFanoutReset(t *testing.T) {
+	f := newFanout()
+	frame := func(marks string) []byte {
+		return []byte(`{"type":"data","subscriptions":[{"id":1,"reset":true,"snapshot":{"rows":[` + marks + `]}}],"cursor":"c"}`)
+	}
+	f.count(new(client), frame("#0 1;#0 1;#1 1;"))
+	f.count(new(client), frame("#1 1;"))
+	f.count(new(client), frame("#1 1;#0 1;"))
+	if f.received != 5 || f.lost != 1 || f.doubled != 1 || f.resets != 3 {
+		t.Errorf("received %d, lost %d, doubled %d in %d resets, want 5, 1, 1 in 3", f.received, f.lost, f.doubled, f.resets)
+	}
+	if f.exact() == nil {
+		t.Error("it passes for exact")
+	}
+}

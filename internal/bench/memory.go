@@ -16,6 +16,9 @@ const (
 
 // measureMemory is row 6.
 func measureMemory(ctx context.Context, o Options) (string, error) {
+	if _, err := o.socketIOCommand(); err != nil {
+		return "", err
+	}
 	n := o.scaled(memoryClients/600) * 600
 	queries := n / memoryShared
 	d := dataset{rows: queries * memoryRows, queries: queries, perCompany: 10}

@@ -111,9 +111,6 @@ func (p *profiler) heap(ctx context.Context) error {
 }
 
 func (p *profiler) write(name string, profile []byte) error {
-	if err := os.MkdirAll(p.dir, 0o755); err != nil {
-		return fmt.Errorf("write a profile: %w", err)
-	}
 	if err := os.WriteFile(filepath.Join(p.dir, p.name+name), profile, 0o644); err != nil {
 		return fmt.Errorf("write a profile: %w", err)
 	}

@@ -25,18 +25,20 @@ func recvlogical(ctx context.Context, c *cluster, slot, end string) (time.Durati
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("run pg_recvlogical: %w", err)
 	}
-	ended := make(chan error, 1)
+	ended := make(chan struct{})
 	var stop time.Time
+	var endErr error
 	go func() {
-		err := cmd.Wait()
+		defer close(ended)
+		endErr = cmd.Wait()
 		stop = time.Now()
-		ended <- err
 	}()
-	start, startErr := readerStart(ctx, c.conn, slot, 0)
+	start, startErr := readerStart(ctx, c.conn, slot, 0, ended)
 	if startErr != nil {
 		_ = cmd.Process.Kill()
 	}
-	if err := errors.Join(startErr, <-ended); err != nil {
+	<-ended
+	if err := errors.Join(startErr, endErr); err != nil {
 		return 0, fmt.Errorf("run pg_recvlogical: %w: %s", err, bytes.TrimSpace(says.Bytes()))
 	}
 	return stop.Sub(start), nil

@@ -40,8 +40,12 @@ func (r ingestResult) line(d dataset) string {
 
 // hugeLine is row 9.
 func (r ingestResult) hugeLine(d dataset) string {
-	return fmt.Sprintf("rows=%d queries=%d walwire=%.1f s pg_recvlogical=%.1f s memory=%d MB limit=256 MB %s ratio %.2f",
-		d.rows, d.queries, r.elapsed.Seconds(), r.reference.Seconds(), r.memory>>20, r.counts(d), r.elapsed.Seconds()/r.reference.Seconds())
+	ratio := "-" // of what has not come whole
+	if r.elapsed > 0 {
+		ratio = fmt.Sprintf("%.2f", r.elapsed.Seconds()/r.reference.Seconds())
+	}
+	return fmt.Sprintf("rows=%d queries=%d walwire=%.1f s pg_recvlogical=%.1f s memory=%d MB limit=256 MB %s ratio %s",
+		d.rows, d.queries, r.elapsed.Seconds(), r.reference.Seconds(), r.memory>>20, r.counts(d), ratio)
 }
 
 // counts tells how exact the delivery was.

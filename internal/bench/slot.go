@@ -89,8 +89,9 @@ func (h *holder) release() {
 }
 
 // readerStart waits until a walsender other than the holder's has the slot open
-// and gives the time when it was told to begin, by this machine's clock.
-func readerStart(ctx context.Context, conn *pgx.Conn, slot string, holder uint32) (time.Time, error) {
+// and gives the time when it was told to begin, by this machine's clock. ended, unless it is
+// nil, is closed when the reader has ended.
+func readerStart(ctx context.Context, conn *pgx.Conn, slot string, holder uint32, ended <-chan struct{}) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, slotTime)
 	defer cancel()
 	for {
@@ -102,6 +103,11 @@ func readerStart(ctx context.Context, conn *pgx.Conn, slot string, holder uint32
 		}
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return time.Time{}, fmt.Errorf("wait for a reader of slot %s: %w", slot, err)
+		}
+		select {
+		case <-ended:
+			return time.Time{}, fmt.Errorf("the reader of slot %s has ended", slot)
+		default:
 		}
 		if err := pause(ctx, pollPace); err != nil {
 			return time.Time{}, fmt.Errorf("wait for a reader of slot %s: %w", slot, err)

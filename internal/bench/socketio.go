@@ -40,9 +40,9 @@ func (p socketIO) text(s *swarm, c *client, message []byte) error {
 	return nil
 }
 
-// startSocketIO runs the server of bench/socketio.
-func (s *stage) startSocketIO() (*peer, error) {
-	dir := filepath.Join(s.options.Peers, "socketio")
+// socketIOCommand runs the server of bench/socketio.
+func (o *Options) socketIOCommand() ([]string, error) {
+	dir := filepath.Join(o.Peers, "socketio")
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "socket.io")); err != nil {
 		return nil, fmt.Errorf("Socket.IO is not installed in %s: run npm ci there, or make bench, or name the directory by --peers", dir)
 	}
@@ -50,7 +50,15 @@ func (s *stage) startSocketIO() (*peer, error) {
 	if err != nil {
 		return nil, errors.New("Socket.IO needs Node.js 20 or newer, which was not found: install it")
 	}
-	return startPeer([]string{node, "--expose-gc", filepath.Join(dir, "server.mjs")})
+	return []string{node, "--expose-gc", filepath.Join(dir, "server.mjs")}, nil
+}
+
+func (s *stage) startSocketIO() (*peer, error) {
+	command, err := s.options.socketIOCommand()
+	if err != nil {
+		return nil, err
+	}
+	return startPeer(command)
 }
 
 // socketIOClients connects n clients to a server, which the caller closes after them.

@@ -70,6 +70,9 @@ func (s *stage) gather(ctx context.Context, n int, a *audience) (err error) {
 	s.endClients()
 	s.log.Info("connecting clients", "clients", n)
 	s.swarm, err = a.gather(ctx, n, s.process)
+	if a.putOff > 0 {
+		s.log.Warn("the server was busy: clients had to try again", "times", a.putOff)
+	}
 	return err
 }
 
