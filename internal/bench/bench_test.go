@@ -53,8 +53,8 @@ func TestRows(t *testing.T) {
 	for row, want := range map[int]string{
 		1:  `ingest goal>=0.95 queries=100 walwire=[1-9]\d* rows/s pg_recvlogical=[1-9]\d* rows/s ` + counts + ` changes/frame=\d+\.\d walwire_cpu=\d+\.\d us/change ratio \d+\.\d\d`,
 		4:  `latency goal<=2.00 clients=100 queries=200 commits/s=\d+ walwire p50=\S+ p99=\S+ p99.9=\S+ pg_recvlogical p50=\S+ p99=\S+ p99.9=\S+ ` + counts + ` p99 ratio \d+\.\d\d`,
-		7:  `opening goal>=0.70 queries=100 walwire=[1-9]\d* queries/s selects=100 pgbench=[1-9]\d* queries/s pgbench_prepared=[1-9]\d* queries/s identical=[1-9]\d* queries/s identical_selects=1 of_prepared=\d+\.\d\d ratio \d+\.\d\d`,
-		8:  `return goal<=1.00 clients=200 commits/s=\d+ exact_after=\d+\.\d s limit=20 s resumed=200 reset=0 refused=0 put_off=\d+ selects=0 ` + counts + ` of_limit ratio \d+\.\d\d`,
+		7:  `opening goal>=0.70 queries=100 walwire=[1-9]\d* queries/s selects=100 pgbench=[1-9]\d* queries/s pgbench_prepared=[1-9]\d* queries/s identical=[1-9]\d* queries/s identical_selects=1 walwire_cpu=\d+ us/query of_prepared=\d+\.\d\d ratio \d+\.\d\d`,
+		8:  `return goal<=1.00 clients=200 commits/s=\d+ exact_after=\d+\.\d s limit=20 s resumed=200 reset=0 refused=0 put_off=\d+ selects=0 ` + counts + ` walwire_cpu=\d+\.\d ms/client of_limit ratio \d+\.\d\d`,
 		10: `snapshot goal<=1.30 rows=1000 walwire=\d+ ms psql_copy=\d+ ms bytes/row=[1-9]\d+ ratio \d+\.\d\d`,
 	} {
 		t.Run(strconv.Itoa(row), func(t *testing.T) {

@@ -42,10 +42,10 @@ func measureBurst(ctx context.Context, o Options) (string, error) {
 			exact = append(exact, b.exact())
 		}
 		alone := max(before.perSecond, after.perSecond)
-		return fmt.Sprintf("clients=%d commits/s=%d merged=%d changes/s (%d resets) unmerged=%d changes/s (%d resets) at_%d_commits/s=%d changes/s (%d resets) expected=%d received=%d lost=%d doubled=%d"+
-			" bytes/change=%d changes/frame=%.1f ratio %.2f", n, merged.commits, merged.perSecond, merged.resets, alone, before.resets+after.resets, flooded.commits, flooded.perSecond, flooded.resets,
+		return fmt.Sprintf("clients=%d commits/s=%d merged=%d changes/s (%d resets) unmerged=%d changes/s (%d resets) at_%d_commits/s=%d changes/s (%d resets, %.1f us/change) expected=%d received=%d lost=%d doubled=%d"+
+			" bytes/change=%d changes/frame=%.1f walwire_cpu=%.1f us/change ratio %.2f", n, merged.commits, merged.perSecond, merged.resets, alone, before.resets+after.resets, flooded.commits, flooded.perSecond, flooded.resets, microseconds(flooded.cpu, flooded.received),
 			n*commits, merged.received, merged.lost, merged.doubled, merged.bytes/int64(max(merged.received, 1)),
-			float64(merged.received)/float64(max(merged.frames, 1)), ratio(merged.perSecond, alone)), errors.Join(exact...)
+			float64(merged.received)/float64(max(merged.frames, 1)), microseconds(merged.cpu, merged.received), ratio(merged.perSecond, alone)), errors.Join(exact...)
 	})
 }
 
@@ -97,6 +97,7 @@ func (s *stage) burst(ctx context.Context, n, commits, atRate int, flags ...stri
 		b.frames += c.frames
 		b.bytes += c.bytes
 	}
+	b.cpu = cost.server
 	s.log.Info("delivered a burst", append(cost.each(b.received), "changes_per_second", b.perSecond, "flags", flags)...)
 	return b, nil
 }

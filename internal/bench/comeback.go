@@ -103,8 +103,8 @@ func measureComeback(ctx context.Context, o Options) (string, error) {
 		}
 		took := b.last.Sub(started)
 		line := fmt.Sprintf("clients=%d commits/s=%d exact_after=%.1f s limit=20 s resumed=%d reset=%d refused=%d put_off=%d selects=%d"+
-			" expected=%d received=%d lost=%d doubled=%d bytes/change=%d of_limit ratio %.2f", n, commits, took.Seconds(), b.resumed, b.resets, b.refused, b.waiting,
-			answer.Snapshots, expected, expected-lost, lost, b.doubled, b.bytes/int64(max(b.told, 1)), took.Seconds()/20)
+			" expected=%d received=%d lost=%d doubled=%d bytes/change=%d walwire_cpu=%.1f ms/client of_limit ratio %.2f", n, commits, took.Seconds(), b.resumed, b.resets, b.refused, b.waiting,
+			answer.Snapshots, expected, expected-lost, lost, b.doubled, b.bytes/int64(max(b.told, 1)), microseconds(cost.server, n)/1000, took.Seconds()/20)
 		if lost > 0 || b.doubled > 0 || b.strange > 0 {
 			return line, fmt.Errorf("the clients are not exact: %d rows wrong, %d changes told again, %d told to others", lost, b.doubled, b.strange)
 		}

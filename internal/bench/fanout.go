@@ -20,6 +20,7 @@ type fanout struct {
 	received, lost, doubled int
 	resets                  int           // clients that had fallen behind the log
 	goal                    int           // of received
+	cpu                     time.Duration // of the server
 	reached                 chan struct{} // gets one when it is
 	last                    time.Time
 }
@@ -129,7 +130,7 @@ func measureFanout(ctx context.Context, o Options) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			walwire = max(walwire, perSecond)
+			walwire, total.cpu = max(walwire, perSecond), total.cpu+own.cpu
 			total.received, total.lost, total.doubled = total.received+own.received, total.lost+own.lost, total.doubled+own.doubled
 			size = int(s.swarm.clients[0].bytes) / max(s.swarm.clients[0].frames, 1)
 			s.endServer()
@@ -143,8 +144,8 @@ func measureFanout(ctx context.Context, o Options) (string, error) {
 			socketIO = max(socketIO, perSecond)
 		}
 		return fmt.Sprintf("clients=%d walwire=%d deliveries/s raw_tcp=%d deliveries/s socket.io=%d deliveries/s expected=%d received=%d lost=%d doubled=%d"+
-			" bytes/change=%d of_socket.io=%.2f of_raw_tcp ratio %.2f", n, walwire, raw, socketIO, n*(fanoutRounds+fanoutWarm)*fanoutTries,
-			total.received, total.lost, total.doubled, size, ratio(walwire, socketIO), ratio(walwire, raw)), total.exact()
+			" bytes/change=%d walwire_cpu=%.1f us/delivery of_socket.io=%.2f of_raw_tcp ratio %.2f", n, walwire, raw, socketIO, n*(fanoutRounds+fanoutWarm)*fanoutTries,
+			total.received, total.lost, total.doubled, size, microseconds(total.cpu, total.received), ratio(walwire, socketIO), ratio(walwire, raw)), total.exact()
 	})
 }
 
@@ -183,6 +184,7 @@ func (s *stage) ownFanout(ctx context.Context, n int) (perSecond int, f *fanout,
 	if err != nil {
 		return 0, nil, err
 	}
+	f.cpu = cost.server
 	s.log.Info("walwire has delivered", append(cost.each(f.received), "deliveries_per_second", perSecond)...)
 	return perSecond, f, s.settle(ctx, a, f)
 }

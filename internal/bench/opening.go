@@ -46,7 +46,7 @@ func measureOpening(ctx context.Context, o Options) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		distinct, selects, err := s.open(ctx, "distinct-", clients, func(client, n int) string { return d.query(client*openingEach + n) },
+		distinct, cost, err := s.open(ctx, "distinct-", clients, func(client, n int) string { return d.query(client*openingEach + n) },
 			func(client int) string { return d.companyOf(client * openingEach) })
 		if err != nil {
 			return "", err
@@ -64,22 +64,22 @@ func measureOpening(ctx context.Context, o Options) (string, error) {
 			return "", err
 		}
 		reference = max(reference, again)
-		return fmt.Sprintf("queries=%d walwire=%d queries/s selects=%d pgbench=%d queries/s pgbench_prepared=%d queries/s identical=%d queries/s identical_selects=%d of_prepared=%.2f ratio %.2f",
-			total, distinct, selects, reference, prepared, same, one, ratio(distinct, prepared), ratio(distinct, reference)), nil
+		return fmt.Sprintf("queries=%d walwire=%d queries/s selects=%d pgbench=%d queries/s pgbench_prepared=%d queries/s identical=%d queries/s identical_selects=%d walwire_cpu=%.0f us/query of_prepared=%.2f ratio %.2f",
+			total, distinct, cost.snapshots, reference, prepared, same, one.snapshots, microseconds(cost.server, total), ratio(distinct, prepared), ratio(distinct, reference)), nil
 	})
 }
 
 // open has clients ask for openingEach live queries each, and gives how many were
-// shown a second and how many SELECTs that took.
-func (s *stage) open(ctx context.Context, name string, clients int, query func(client, n int) string, company func(client int) string) (perSecond, selects int, err error) {
+// shown a second and what that cost.
+func (s *stage) open(ctx context.Context, name string, clients int, query func(client, n int) string, company func(client int) string) (perSecond int, cost spent, err error) {
 	if err := s.serve(ctx); err != nil {
-		return 0, 0, err
+		return 0, cost, err
 	}
 	o := &opening{expected: clients * openingEach, done: make(chan struct{})}
 	a := &audience{company: company, queries: func(int) []string { return nil },
 		change: func(_ *client, frame []byte) { o.take(frame) }}
 	if err := s.gather(ctx, clients, a); err != nil {
-		return 0, 0, err
+		return 0, cost, err
 	}
 	requests := make([][]byte, clients)
 	for c := range requests {
@@ -88,7 +88,7 @@ func (s *stage) open(ctx context.Context, name string, clients int, query func(c
 		}
 	}
 	var start time.Time
-	cost, err := s.measured(ctx, name, func() error {
+	cost, err = s.measured(ctx, name, func() error {
 		if err := s.swarm.ask(func() error {
 			start = time.Now()
 			for c, request := range requests {
@@ -103,14 +103,14 @@ func (s *stage) open(ctx context.Context, name string, clients int, query func(c
 		return s.swarm.until(ctx, o.done, func() error { return fmt.Errorf("of %d live queries %d were shown", o.expected, o.shown) })
 	})
 	if err != nil {
-		return 0, 0, err
+		return 0, cost, err
 	}
 	took := o.last.Sub(start)
 	s.log.Info("the live queries are open", append(cost.each(o.expected), "took", took.Round(time.Millisecond))...)
 	if want := o.expected * openingRows; o.rows != want {
-		return 0, 0, fmt.Errorf("the live queries show %d rows, not %d", o.rows, want)
+		return 0, cost, fmt.Errorf("the live queries show %d rows, not %d", o.rows, want)
 	}
-	return rate(o.expected, took), cost.snapshots, nil
+	return rate(o.expected, took), cost, nil
 }
 
 var pgbenchRate = regexp.MustCompile(`tps = ([0-9.]+) \(without initial connection time\)`)

@@ -20,8 +20,12 @@ type spent struct {
 
 // each is the CPU for each of n, in microseconds, to be logged.
 func (s spent) each(n int) []any {
-	us := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(max(n, 1)) }
-	return []any{"server_cpu_us", us(s.server), "clients_cpu_us", us(s.clients)}
+	return []any{"server_cpu_us", microseconds(s.server, n), "clients_cpu_us", microseconds(s.clients, n)}
+}
+
+// microseconds are of CPU for each of n.
+func microseconds(d time.Duration, n int) float64 {
+	return float64(d.Microseconds()) / float64(max(n, 1))
 }
 
 // measured runs the part that is measured, and profiles it where that is asked for, into
