@@ -202,8 +202,8 @@ func (p *pull) each(emit func(data []byte) bool) bool {
 	for from := p.from; from < p.to; {
 		var events [][]byte
 		next := p.to
-		if !p.company.call(func() { events, next = p.company.eventsAfter(p.listener, from, p.to) }) {
-			return false
+		if !p.company.call(func() { events, next = p.company.eventsAfter(p.listener, from, p.to) }) || p.listener.session.gone() {
+			return false // of who has left nothing is found: that is not all
 		}
 		for _, data := range events {
 			if !emit(data) {
@@ -342,6 +342,9 @@ func (s *session) collectEvents(out *cut) {
 			out.updates = append(out.updates, u)
 		}
 		l.opened, l.at, l.next, l.gaps = true, out.position, ch.chain.end(), nil
+		if l.at < ch.chain.from { // the stream goes on behind what is published: what lies between is in the log, or a gap
+			l.next = 0
+		}
 	}
 }
 

@@ -40,3 +40,52 @@ func TestCollectedEvents(t *testing.T) {
 		t.Errorf("collected %+v", out.updates)
 	}
 }
+
+// What a gap, or an overflow, has passed over is told also to who is woken between that
+// and the company's next publishing.
+func TestCollectedBeforeGapIsPublished(t *testing.T) {
+	const before, behind = 0x20, 0x90
+	ch := &channel{chain: chain{from: 0x10, first: firstEvent}}
+	l := &listener{channel: ch, at: 0x18, next: firstEvent, opened: true}
+	s := &session{}
+	ch.listeners = map[*listener]struct{}{l: {}}
+	c := &company{hub: &Hub{}, channels: map[string]*channel{"": ch}, touched: make(map[*session]struct{}), published: before, position: before}
+	s.company, l.session, s.listeners = c, s, []*listener{l}
+	c.position = behind // as restart leaves it
+	c.forgetEvents()
+	var asked []cdc.LSN
+	for _, published := range []cdc.LSN{before, behind} {
+		out := cut{position: published}
+		s.collectEvents(&out)
+		for _, u := range out.updates {
+			if u.pull != nil {
+				asked = append(asked, u.pull.from, u.pull.to)
+			}
+		}
+	}
+	if want := []cdc.LSN{0x18, before, before, behind}; !slices.Equal(asked, want) {
+		t.Errorf("the log was asked for %v, want %v", asked, want)
+	}
+	ch.chain.append(&entry{position: behind + 1}, 1<<20)
+	out := cut{position: behind + 1}
+	if s.collectEvents(&out); len(out.updates) != 1 || out.updates[0].pull != nil || len(out.updates[0].entries) != 1 {
+		t.Errorf("then the chain goes on by %+v", out.updates)
+	}
+}
+
+// Of two restarts that wait, the later comes first: the one before must not take the floor
+// of the log back to where it was.
+func TestRestartTwice(t *testing.T) {
+	h, c, _ := benchHub(t, 0)
+	for _, floor := range []cdc.LSN{0x100, 0x200} {
+		h.ring.begin(floor)
+		h.position = floor
+		h.restart(c)
+	}
+	for _, m := range c.inbox.take(nil) {
+		m.do()
+	}
+	if c.floor != 0x200 || c.position != 0x200 {
+		t.Errorf("the log begins at %s, the company is at %s, want 0/200", c.floor, c.position)
+	}
+}

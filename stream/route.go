@@ -248,6 +248,9 @@ func (h *Hub) restart(c *company) {
 	c.routing = routing{touched: c.routing.touched}
 	log, here, after := h.logOf(c), h.here(), h.after
 	c.inbox.restart(message{do: func() {
+		if log.n < c.logN { // a later one has come before it, and knows more
+			return
+		}
 		c.takeLog(log)
 		c.floor, c.after = log.floor, after
 		c.reached(here)
