@@ -75,7 +75,7 @@ func pullOfEndedCompany(t *testing.T) {
 		cancel()
 		close(h.done)
 	})
-	l := &listener{} // not the company's any more: nothing is found for it
+	l := &listener{session: &session{}} // not the company's any more: nothing is found for it
 	var sent int
 	f := frames{maxBytes: 1 << 20, cursor: "c", emit: func([]byte) error { sent++; return nil }}
 	late := update{id: 1, pull: &pull{company: c, listener: l, from: 1, to: 9}}
@@ -86,6 +86,25 @@ func pullOfEndedCompany(t *testing.T) {
 	if err := f.write([]update{late}); !errors.Is(err, errClosed) || sent != 1 {
 		t.Errorf("a frame of a company that has ended: %v, %d frames", err, sent)
 	}
+}
+
+// Nor does a session that leaves meanwhile, for whom nothing is found any more.
+func TestPullOfWhoHasLeft(t *testing.T) {
+	c := &company{hub: &Hub{}, ended: make(chan struct{}), inbox: inbox{ready: make(chan struct{}, 1)}}
+	var group sync.WaitGroup
+	group.Go(func() {
+		<-c.inbox.ready
+		for _, m := range c.inbox.take(nil) {
+			m.do()
+		}
+	})
+	sent := 0
+	f := frames{maxBytes: 1 << 20, cursor: "c", emit: func([]byte) error { sent++; return nil }}
+	left := &listener{session: &session{closed: true}}
+	if err := f.write([]update{{id: 1, pull: &pull{company: c, listener: left, from: 1, to: 9}}}); !errors.Is(err, errClosed) || sent > 0 {
+		t.Errorf("a frame of who has left: %v, %d frames", err, sent)
+	}
+	group.Wait()
 }
 
 // What no frame can hold is not made into one text, which would be kept for every
