@@ -17,8 +17,6 @@ func (c *company) viewOf(q *query) *view {
 	id := q.predicate.Canonical() + "\x00" + m.id
 	if order != nil {
 		id += "\x00" + order.id + "\x00" + strconv.Itoa(q.limit)
-	}
-	if order != nil {
 		q.order = order.Order
 	}
 	if v := t.views[id]; v != nil {

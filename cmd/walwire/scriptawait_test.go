@@ -69,10 +69,20 @@ func awaitCommands() map[string]func(*testscript.TestScript, bool, []string) {
 // exist at first.
 func awaitFile(ts *testscript.TestScript, name string, wanted func(text string) bool) {
 	var text []byte
+	if !awaited(func() bool {
+		text, _ = os.ReadFile(ts.MkAbs(name))
+		return wanted(string(text))
+	}) {
+		ts.Fatalf("%s did not come to it within %s:\n%s", name, awaitLimit, text)
+	}
+}
+
+// awaited polls until ok holds; false when that takes too long.
+func awaited(ok func() bool) bool {
 	for deadline := time.Now().Add(awaitLimit); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if text, _ = os.ReadFile(ts.MkAbs(name)); wanted(string(text)) {
-			return
+		if ok() {
+			return true
 		}
 	}
-	ts.Fatalf("%s did not come to it within %s:\n%s", name, awaitLimit, text)
+	return false
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -66,14 +65,12 @@ func databaseCommands() map[string]func(*testscript.TestScript, bool, []string) 
 			usage(ts, !neg && len(args) == 2, "until URL STATEMENT")
 			tb := scriptTB(ts)
 			conn := pgtest.MustConnect(tb, args[0])
-			for deadline := time.Now().Add(awaitLimit); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-				var reached bool
+			if !awaited(func() (reached bool) {
 				ts.Check(conn.QueryRow(tb.Context(), args[1]).Scan(&reached))
-				if reached {
-					return
-				}
+				return reached
+			}) {
+				ts.Fatalf("until: not within %s: %s", awaitLimit, args[1])
 			}
-			ts.Fatalf("until: not within %s: %s", awaitLimit, args[1])
 		},
 	}
 }

@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"bufio"
+	"fmt"
 	"net/http"
 	"os"
 	"strconv"
@@ -114,12 +115,10 @@ func cyclesOf(t *testing.T, s *apptest.Server, p *process, cycles int, first, se
 	if after.views != 0 || after.companies != 0 || after.rows != 0 || after.connections != 0 {
 		t.Errorf("something of clients that have gone is left: %+v", after)
 	}
-	for end := time.Now().Add(30 * time.Second); after.goroutines > before.goroutines+10 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		after.goroutines = p.profile("goroutine?debug=1", "goroutine profile: total ") // the last of them may still be on their way
-	}
-	if after.goroutines > before.goroutines+10 {
-		t.Errorf("%d goroutines, there were %d", after.goroutines, before.goroutines)
-	}
+	most := before.goroutines + 10
+	awaitFor(t, 30*time.Second, fmt.Sprintf("no more than %d goroutines", most), func() bool { // the last of them may still be on their way
+		return after.goroutines <= most || p.profile("goroutine?debug=1", "goroutine profile: total ") <= most
+	})
 	if after.heap > before.heap+4<<20 {
 		t.Errorf("%d octets of heap, there were %d", after.heap, before.heap)
 	}

@@ -9,7 +9,7 @@ import (
 
 // forgiven is how long walwire may take to notice rows that changed without row
 // events: it looks at the catalogue at an interval, and reads again.
-const forgiven = 15 * time.Second
+const forgiven = 8 * time.Second
 
 // marker is the prefix of the messages in the log by which the nemesis tells the
 // history, within the same transaction, about rows that change without row events.
