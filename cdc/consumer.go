@@ -70,13 +70,15 @@ type Consumer struct {
 	status       atomic.Pointer[Status]
 
 	// What follows belongs to Run's goroutine.
-	handled  LSN        // zero until the stream has first begun
-	last     txIdentity // of the last transaction handed over since it began; zero: none
-	gap      *Gap       // to be handed over when it begins again; nil: none
-	version  int        // server_version_num
-	system   string
-	timeline int32
-	arena    *txArena
+	handled   LSN        // zero until the stream has first begun
+	last      txIdentity // of the last transaction handed over since it began; zero: none
+	newest    uint32     // the newest of all transaction ids handed over; zero: none
+	walsender uint32     // process id of ours, of now or before; zero: none
+	gap       *Gap       // to be handed over when it begins again; nil: none
+	version   int        // server_version_num
+	system    string
+	timeline  int32
+	arena     *txArena
 	// answerTimeout bounds each step from connecting to streaming that PostgreSQL
 	// answers at once; making a slot is none of them.
 	answerTimeout time.Duration
@@ -199,7 +201,7 @@ func (c *Consumer) follow(ctx context.Context) error {
 	defer c.wake.Store(nil)
 	c.status.Store(&Status{Connected: true, SystemID: c.system, Timeline: c.timeline})
 	c.opts.Log.Info("following the WAL", "slot", c.opts.Slot, "from", c.handled.String())
-	stop := context.AfterFunc(ctx, r.interrupt)
+	stop := context.AfterFunc(ctx, r.end)
 	defer stop()
 	return r.read(ctx)
 }

@@ -35,7 +35,9 @@
 // # What ends the Consumer
 //
 // Lost connections, refused logins and a standby are tried again, with backoff. Where
-// another server reads the slot, this one stands by and takes over when it is free. A slot that another program moved or dropped, or that was invalidated
+// another server reads the slot, this one stands by and takes over when it is free; where
+// it had read the slot itself, it ends (ErrSlotTaken) once the other has it for more than
+// a moment. A slot that another program moved or dropped, or that was invalidated
 // (ErrSlotLost), a missing publication or right, and bytes that can't be followed need the
 // operator (IsFatal). With ConsumerOptions.RecreateLostSlot a lost slot is made anew
 // instead, or followed from where it is. Another history of the database
@@ -47,7 +49,7 @@
 //
 // Consumer.Run is one goroutine; it owns the replication connection, reads it and
 // sends the status messages, also while the Feed is full. It ends with its context,
-// or with an error that needs the operator (IsFatal). Snapshotter starts none but
+// or with an error that reconnecting won't mend (IsFatal). Snapshotter starts none but
 // those of its connection pool.
 //
 // # A slow reader

@@ -12,6 +12,10 @@ var ErrSlotLost = errors.New("replication slot lost")
 // transaction id of before means anything in it, so all must begin anew.
 var ErrHistoryChanged = errors.New("the database's history is another one")
 
+// ErrSlotTaken means that another connection reads the slot that was read here, and not
+// for a moment only: a server that stood by has taken over.
+var ErrSlotTaken = errors.New("another server reads the slot")
+
 // ErrShapeChanged means that a table's columns are no longer those the query
 // was made for.
 var ErrShapeChanged = errors.New("table changed its columns")
@@ -21,9 +25,10 @@ type errFatal struct{ error }
 
 func (e errFatal) Unwrap() error { return e.error }
 
-// IsFatal reports whether err needs the operator: reconnecting won't mend it. A
+// IsFatal reports whether reconnecting won't mend err: it needs the operator, or, where the
+// slot was taken, clients must go to whoever has it. A
 // Consumer that may make its slot anew does not end with ErrSlotLost.
 func IsFatal(err error) bool {
 	var fatal errFatal
-	return errors.As(err, &fatal) || errors.Is(err, ErrSlotLost) || errors.Is(err, ErrHistoryChanged)
+	return errors.As(err, &fatal) || errors.Is(err, ErrSlotLost) || errors.Is(err, ErrHistoryChanged) || errors.Is(err, ErrSlotTaken)
 }

@@ -9,12 +9,14 @@ import (
 )
 
 // fingerprintSQL sums up all of a table's catalogue that decides what its rows
-// look like, which of them may be read, what names one, and whether their changes are in the stream. relfilenode changes with
+// look like, which of them we may read, what names one, and whether their changes are in the stream. relfilenode changes with
 // every rewrite, which sends no rows. The xmins change where something was altered
 // and altered back: a table renamed, a partition detached, an enum's label, the
 // publication; so do the ids of the publication's entries that are for a whole schema
 // (since 15), which all versions have in pg_depend. A type made by a user is followed
-// to what it is made of: the enum under an array, a domain or a composite.
+// to what it is made of: the enum under an array, a domain, a range or a composite.
+// A table that the publication does not name can be away for a while, unlogged or in another
+// schema, and leaves that no trace but that it was rewritten, or altered.
 var fingerprintSQL = `
 WITH wanted AS (
 	SELECT w.s, w.n, c.oid
@@ -26,7 +28,8 @@ WITH wanted AS (
 	FROM wanted w CROSS JOIN LATERAL ` + partitionsSQL("w.oid") + ` p
 )
 SELECT l.s, l.n,
-	md5(string_agg(concat_ws('|', c.oid, c.xmin, c.relfilenode, c.relreplident, c.relkind, c.relrowsecurity, c.relacl, a.columns,
+	md5(string_agg(concat_ws('|', c.oid, c.xmin, c.relfilenode, c.relreplident, c.relkind, c.relrowsecurity, c.relacl, ` + readableSQL("c") + `, a.columns,
+		(SELECT string_agg(h.inhrelid::text, ',' ORDER BY h.inhrelid) FROM pg_catalog.pg_inherits h WHERE h.inhparent = c.oid),
 		(SELECT string_agg(concat_ws(':', i.indexrelid, i.indimmediate, i.indisvalid, i.indisreplident), ',' ORDER BY i.indexrelid)
 			FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisunique)), ';' ORDER BY c.oid)),
 	md5(coalesce((SELECT concat_ws('|', p.oid, p.xmin, string_agg(concat_ws(':', r.prrelid, r.xmin), ',' ORDER BY r.prrelid), (
@@ -35,12 +38,19 @@ SELECT l.s, l.n,
 			WHERE d.refclassid = 'pg_catalog.pg_publication'::regclass AND d.refobjid = p.oid
 			AND s.refclassid = 'pg_catalog.pg_namespace'::regclass AND s.refobjid = ANY(array_agg(c.relnamespace))))
 		FROM pg_catalog.pg_publication p
-		LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = ANY(array_agg(c.oid))
-		WHERE p.pubname = $3 GROUP BY p.oid, p.xmin), ''))
+		LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid AND (r.prrelid = ANY(array_agg(c.oid))
+			OR r.prrelid IN (SELECT above.relid FROM unnest(array_agg(c.oid)) below(relid) CROSS JOIN LATERAL pg_partition_ancestors(below.relid) above(relid)))
+		WHERE p.pubname = $3 GROUP BY p.oid, p.xmin), '')),
+	string_agg(concat_ws(':', c.oid, (SELECT string_agg(concat_ws('.', i.inhrelid, i.xmin), ',' ORDER BY i.inhrelid)
+		FROM pg_catalog.pg_partition_ancestors(c.oid) a(relid) JOIN pg_catalog.pg_inherits i ON i.inhrelid = a.relid),
+		(SELECT concat_ws('.', c.relfilenode, CASE WHEN NOT p.puballtables THEN c.xmin END) FROM pg_catalog.pg_publication p WHERE p.pubname = $3
+			AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid)
+			AND NOT EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(c.oid) above(relid)
+				JOIN pg_catalog.pg_publication_rel r ON r.prrelid = above.relid AND r.prpubid = p.oid))), ';' ORDER BY c.oid)
 FROM leaves l
 JOIN pg_catalog.pg_class c ON c.oid = l.oid
 CROSS JOIN LATERAL (
-	SELECT string_agg(concat_ws(':', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull, a.attgenerated,
+	SELECT string_agg(concat_ws(':', a.attnum, a.xmin, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull, a.attgenerated,
 		CASE WHEN a.atttypid >= 16384 THEN (
 			WITH RECURSIVE made(oid) AS (
 				SELECT a.atttypid
@@ -48,6 +58,8 @@ CROSS JOIN LATERAL (
 				SELECT part.oid FROM made JOIN pg_catalog.pg_type t ON t.oid = made.oid CROSS JOIN LATERAL (
 					SELECT t.typelem WHERE t.typelem <> 0
 					UNION ALL SELECT t.typbasetype WHERE t.typbasetype <> 0
+					UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid
+					UNION ALL SELECT r.rngtypid FROM pg_catalog.pg_range r WHERE r.rngmultitypid = t.oid
 					UNION ALL SELECT pa.atttypid FROM pg_catalog.pg_attribute pa
 						WHERE t.typtype = 'c' AND pa.attrelid = t.typrelid AND pa.attnum > 0 AND NOT pa.attisdropped
 				) part(oid))
@@ -65,6 +77,7 @@ GROUP BY l.s, l.n`
 type Fingerprint struct {
 	Shape       string // columns, keys, storage, identity, rights, partitions
 	Publication string // its place in the publication
+	Leaves      string // what holds its rows: a word for each, and since when it is a part of the table
 }
 
 // Fingerprints reads those of the named tables; a table that is not there has
@@ -81,7 +94,7 @@ func Fingerprints(ctx context.Context, q CatalogQuerier, publication string, nam
 	found := make(map[TableName]Fingerprint, len(names))
 	var name TableName
 	var f Fingerprint
-	_, err = pgx.ForEachRow(rows, []any{&name.Schema, &name.Name, &f.Shape, &f.Publication}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&name.Schema, &name.Name, &f.Shape, &f.Publication, &f.Leaves}, func() error {
 		found[name] = f
 		return nil
 	})
@@ -126,7 +139,11 @@ func (p *publicationState) unpublished(t *Table) string {
 	case p.ViaRoot && t.Partitioned:
 		return "sends partitions as their root"
 	case len(p.lacking(t)) > 0:
-		return fmt.Sprintf("does not send %s", p.lacking(t)[0].TableName)
+		missing := p.lacking(t)[0]
+		if p.publishes(missing.OID) {
+			return fmt.Sprintf("does not name the partition %s", missing.TableName)
+		}
+		return fmt.Sprintf("does not send %s", missing.TableName)
 	}
 	for _, leaf := range t.Leaves {
 		for _, m := range p.Members {

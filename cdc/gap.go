@@ -41,6 +41,11 @@ func (c *Consumer) begin(ctx context.Context, side *pgconn.PgConn, from LSN) err
 		if gap.XID, err = strconv.ParseUint(rows[0][0], 10, 64); err != nil {
 			return fmt.Errorf("read a transaction id: %w", err)
 		}
+		// Where the slot is another one, this alone may tell.
+		if c.newest != 0 && int32(uint32(gap.XID)-c.newest) <= 0 {
+			return fmt.Errorf("%w: transaction id %d is given out, where %d had been read before: an earlier state was put back; "+startAgain,
+				ErrHistoryChanged, gap.XID, c.newest)
+		}
 	}
 	c.gap, c.last = nil, txIdentity{}
 	c.reach(from)

@@ -95,12 +95,7 @@ func TestGapRecreate(t *testing.T) {
 		}, "was moved to"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t)
-			b.opts.RecreateLostSlot = true
-			f := b.follow(t)
-			f.connected(t)
-			b.exec(t, "INSERT INTO t VALUES (1, 'a')")
-			f.reach(t, b.now(t))
+			b, f := recreating(t)
 			var lost uint64
 			var handled LSN
 			b.away(t, f, func() {
@@ -121,12 +116,7 @@ func TestGapRecreate(t *testing.T) {
 		})
 	}
 	t.Run("DroppedWhileConnected", func(t *testing.T) {
-		b := newBench(t)
-		b.opts.RecreateLostSlot = true
-		f := b.follow(t)
-		f.connected(t)
-		b.exec(t, "INSERT INTO t VALUES (1, 'a')")
-		f.reach(t, b.now(t))
+		b, f := recreating(t)
 		await(t, "the slot to be dropped", func() bool {
 			b.kill(t)
 			_, err := b.admin.Exec(t.Context(), "SELECT pg_drop_replication_slot($1)", b.opts.Slot)
@@ -289,4 +279,16 @@ func TestFailoverSlot(t *testing.T) {
 	if got := f.words(); !slices.Equal(got, []string{"I t(1,a)"}) {
 		t.Errorf("got %q", got)
 	}
+}
+
+// recreating is a consumer that makes a lost slot anew, and has read a transaction.
+func recreating(t *testing.T) (*bench, *follower) {
+	t.Helper()
+	b := newBench(t)
+	b.opts.RecreateLostSlot = true
+	f := b.follow(t)
+	f.connected(t)
+	b.exec(t, "INSERT INTO t VALUES (1, 'a')")
+	f.reach(t, b.now(t))
+	return b, f
 }

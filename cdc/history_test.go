@@ -17,7 +17,7 @@ import (
 func TestHistoryChangedIdentity(t *testing.T) {
 	for name, change := range map[string]func(*Consumer){
 		"System":   func(c *Consumer) { c.system, c.timeline = "1", 1 },
-		"Timeline": func(c *Consumer) { c.timeline = 7 },
+		"Timeline": func(c *Consumer) { c.timeline, c.handled = 7, 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -29,6 +29,23 @@ func TestHistoryChangedIdentity(t *testing.T) {
 			wantHistoryChanged(t, b.follow(t, func(c *Consumer) { c.system = system }, change), "before it was")
 		})
 	}
+}
+
+// A slot that is another one tells nothing of the history: where transaction ids are given
+// out a second time it is another.
+func TestHistoryChangedIDs(t *testing.T) {
+	b, f := recreating(t)
+	f.stop()
+	await(t, "the slot to be let go", func() bool { return !b.active(t) })
+	b.dropSlot(t)
+	newest := f.newest
+	if newest == 0 {
+		t.Fatal("no transaction id is remembered")
+	}
+	wantHistoryChanged(t, b.follow(t, func(c *Consumer) { c.handled, c.newest = 1, newest+1<<30 }), "an earlier state was put back")
+	f = b.follow(t, func(c *Consumer) { c.handled, c.newest = 1, newest })
+	b.exec(t, "INSERT INTO t VALUES (2, 'b')")
+	f.reach(t, b.now(t))
 }
 
 func wantHistoryChanged(t *testing.T, f *follower, want string) {

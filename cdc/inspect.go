@@ -24,6 +24,8 @@ type InspectOptions struct {
 	// start: where they are not as they should be, that is then no more than
 	// information.
 	Manage bool
+	// Following says that the WAL is followed already: it needs no other connection.
+	Following bool
 	// RecreateLostSlot and FailoverSlot are ConsumerOptions'.
 	RecreateLostSlot bool
 	FailoverSlot     bool
@@ -88,6 +90,7 @@ func (in *inspection) checks() []check {
 	return []check{
 		{CodeServerVersion, "the server is PostgreSQL " + in.server.VersionText, false, in.version},
 		{CodeStandby, "the server is a primary", false, in.standby},
+		{CodeEncoding, "", false, in.encoding},
 		{CodeWALLevel, "wal_level is logical", false, in.walLevel},
 		{CodePooler, "", false, in.pooler},
 		{CodeSynchronousStandby, "synchronous_standby_names leaves walwire out: no commit waits for it", false, in.synchronousStandby},

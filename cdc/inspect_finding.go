@@ -34,6 +34,7 @@ type Finding struct {
 const (
 	CodeServerVersion      = "server_version"
 	CodeStandby            = "standby"
+	CodeEncoding           = "encoding"
 	CodeWALLevel           = "wal_level"
 	CodeSlotsFull          = "replication_slots_full"
 	CodeSendersFull        = "wal_senders_full"

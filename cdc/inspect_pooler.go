@@ -48,7 +48,7 @@ func connOf(q CatalogQuerier) *pgx.Conn {
 
 // replicationConnection tries what the consumer will do first.
 func (in *inspection) replicationConnection(ctx context.Context) ([]Finding, error) {
-	if in.opts.DatabaseURL == "" {
+	if in.opts.DatabaseURL == "" || in.opts.Following {
 		return nil, nil
 	}
 	conn, err := connectReplication(ctx, login{in.opts.DatabaseURL, in.opts.PasswordFile})

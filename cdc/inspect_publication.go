@@ -97,8 +97,13 @@ func (in *inspection) publication(ctx context.Context) ([]Finding, error) {
 	findings = append(findings, state.faults(tables)...)
 	for _, t := range tables {
 		if missing := state.lacking(t); len(missing) > 0 {
+			message := fmt.Sprintf("publication %s does not send the changes of %s", name, onlyLeaves(missing))
+			if state.publishes(missing[0].OID) {
+				message = fmt.Sprintf("publication %s does not name %s: PostgreSQL 14 does not send the changes of a partition that was written to "+
+					"before it was attached, unless it is named", name, onlyLeaves(missing))
+			}
 			findings = append(findings, in.managed(Finding{Severity: SeverityFatal, Code: CodePublicationLacks, Subject: t.String(),
-				Message: fmt.Sprintf("publication %s does not send the changes of %s", name, onlyLeaves(missing)),
+				Message: message,
 				SQL:     statements(fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", name, onlyLeaves(missing))),
 				Hint:    "Set the replica identity first, else UPDATE and DELETE can fail from then on."}))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -120,11 +121,7 @@ func (in *inspection) readTableRights(ctx context.Context) (map[uint32]tableRigh
 	if in.role == nil || len(oids) == 0 {
 		return nil, nil
 	}
-	rows, err := in.q.Query(ctx, tableRightsSQL, oids, in.role.Name)
-	if err != nil {
-		return nil, fmt.Errorf("read rights: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[tableRights])
+	list, err := queryAll[tableRights](ctx, in.q, tableRightsSQL, oids, in.role.Name)
 	if err != nil {
 		return nil, fmt.Errorf("read rights: %w", err)
 	}
@@ -133,6 +130,37 @@ func (in *inspection) readTableRights(ctx context.Context) (map[uint32]tableRigh
 		rights[r.OID] = r
 	}
 	return rights, nil
+}
+
+// readableSQL is what decides whether the role of now may read a relation as a whole.
+func readableSQL(c string) string {
+	return fmt.Sprintf("pg_catalog.has_schema_privilege(%[1]s.relnamespace, 'USAGE'), pg_catalog.has_table_privilege(%[1]s.oid, 'SELECT'), pg_catalog.row_security_active(%[1]s.oid)", c)
+}
+
+var unreadableSQL = "SELECT c.oid, " + readableSQL("c") + " FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::oid[])"
+
+// Unreadable says which of the tables we may not read, and why. It is what Inspect
+// reports, for a server that runs.
+func Unreadable(ctx context.Context, q CatalogQuerier, tables []*Table) (map[TableName]error, error) {
+	oids := make([]uint32, len(tables))
+	for i, t := range tables {
+		oids[i] = t.OID
+	}
+	rights, err := queryAll[tableRights](ctx, q, unreadableSQL, oids)
+	if err != nil {
+		return nil, fmt.Errorf("read rights: %w", err)
+	}
+	broken := make(map[TableName]error)
+	for _, r := range rights {
+		t := tables[slices.Index(oids, r.OID)]
+		switch {
+		case !r.Schema || !r.Select:
+			broken[t.TableName] = fmt.Errorf("table %s may not be read (walwire check says what to do)", t.TableName)
+		case r.Hidden:
+			broken[t.TableName] = fmt.Errorf("table %s has row-level security (walwire check says what to do)", t.TableName)
+		}
+	}
+	return broken, nil
 }
 
 // tableRights looks for SELECT on the whole table: LOCK TABLE, which a snapshot

@@ -25,6 +25,7 @@ type serverFacts struct {
 	UnusedSlots      []string
 	OurSlotExists    bool
 	ReplicationRoles []string // of a managed service: membership stands for REPLICATION
+	Encoding         string   // of the database
 }
 
 const serverSQL = `
@@ -37,7 +38,8 @@ SELECT current_setting('server_version_num')::int4, current_setting('server_vers
 	(SELECT count(*) FROM pg_catalog.pg_stat_replication),
 	(SELECT array(SELECT slot_name::text FROM pg_catalog.pg_replication_slots WHERE NOT active ORDER BY 1)),
 	EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = $1),
-	array(SELECT rolname::text FROM pg_catalog.pg_roles WHERE rolname IN ('rds_replication'))`
+	array(SELECT rolname::text FROM pg_catalog.pg_roles WHERE rolname IN ('rds_replication')),
+	current_setting('server_encoding')`
 
 func (in *inspection) readServer(ctx context.Context) (err error) {
 	in.server, err = queryOne[serverFacts](ctx, in.q, serverSQL, in.opts.Slot)
@@ -73,6 +75,14 @@ func (in *inspection) standby(context.Context) ([]Finding, error) {
 	}
 	return setting(SeverityFatal, CodeStandby, in.server.Database, "", "Let database_url name the primary.",
 		"the server is a standby, whose snapshots can't be joined exactly to the WAL: database_url must name the primary"), nil
+}
+
+func (in *inspection) encoding(context.Context) ([]Finding, error) {
+	if in.server.Encoding == "UTF8" {
+		return nil, nil
+	}
+	return setting(SeverityFatal, CodeEncoding, in.server.Database, "", "Dump the database, and restore it into one made with ENCODING 'UTF8'.",
+		"the database is encoded in %s: walwire compares text as PostgreSQL does by its octets, which needs UTF8", in.server.Encoding), nil
 }
 
 func (in *inspection) walLevel(context.Context) ([]Finding, error) {
@@ -131,7 +141,7 @@ func (in *inspection) slotsLeft(context.Context) ([]Finding, error) {
 
 func (in *inspection) sendersLeft(context.Context) ([]Finding, error) {
 	s := in.server
-	if s.UsedSenders < int64(s.MaxSenders) {
+	if s.UsedSenders < int64(s.MaxSenders) || in.opts.Following {
 		return nil, nil
 	}
 	return setting(SeverityFatal, CodeSendersFull, "max_wal_senders",

@@ -363,3 +363,13 @@ func backup(t *testing.T, primary *pgserver.Server, data string) {
 		}
 	}
 }
+
+// Text is compared by its octets in UTF8.
+func TestInspectEncoding(t *testing.T) {
+	srv, opts := inspectServer(t, map[string]string{"max_slot_wal_keep_size": "1GB"})
+	pgtest.MustExec(t, pgtest.MustConnect(t, srv.URL()), `CREATE DATABASE koi ENCODING 'KOI8R' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
+	findings := mustInspect(t, pgtest.MustConnect(t, pgtest.WithDatabase(t, srv.URL(), "koi")), opts)
+	if got := settingCodes(findings); !slices.Equal(got, []string{CodeEncoding}) {
+		t.Errorf("found %q:\n%s", got, describe(findings))
+	}
+}

@@ -77,12 +77,15 @@ func refusePublication(ctx context.Context, conn *pgx.Conn, name string, state *
 	if err != nil {
 		return err
 	}
+	fatal := func(f Finding) bool { return f.Severity == SeverityFatal }
 	findings = append(findings, found...)
-	if found, err = largeRows(ctx, conn, tables); err != nil {
-		return err
+	if !slices.ContainsFunc(findings, fatal) { // it reads the tables
+		if found, err = largeRows(ctx, conn, tables); err != nil {
+			return err
+		}
+		findings = append(findings, found...)
 	}
-	findings = append(findings, found...)
-	findings = slices.DeleteFunc(findings, func(f Finding) bool { return f.Severity != SeverityFatal })
+	findings = slices.DeleteFunc(findings, func(f Finding) bool { return !fatal(f) })
 	if len(findings) == 0 {
 		return nil
 	}

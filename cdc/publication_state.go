@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -15,6 +17,7 @@ SELECT jsonb_build_object(
 	'name', p.pubname, 'all_tables', p.puballtables, 'via_root', p.pubviaroot,
 	'insert', p.pubinsert, 'update', p.pubupdate, 'delete', p.pubdelete, 'truncate', p.pubtruncate,
 	'generated', coalesce(to_jsonb(p)->>'pubgencols', 'n'),
+	'by_name', current_setting('server_version_num')::int < 150000 AND NOT p.puballtables,
 	'members', (
 		SELECT jsonb_agg(jsonb_build_object('schema', n.nspname, 'name', c.relname, 'oid', c.oid::bigint,
 			'filtered', to_jsonb(r)->>'prqual' IS NOT NULL,
@@ -68,6 +71,9 @@ type publicationState struct {
 	Name      string
 	AllTables bool `json:"all_tables"`
 	ViaRoot   bool `json:"via_root"`
+	// ByName: 14 must be told each partition. What it has seen as a table of its own,
+	// unpublished, it leaves out also once it is attached to a table that is published.
+	ByName    bool `json:"by_name"`
 	Insert    bool
 	Update    bool
 	Delete    bool
@@ -108,20 +114,24 @@ func readPublication(ctx context.Context, q CatalogQuerier, name string) (*publi
 }
 
 // publishes reports whether changes of the relation are sent as its own.
-func (p *publicationState) publishes(oid uint32) bool {
-	for _, published := range p.Published {
-		if published == oid {
-			return true
-		}
-	}
-	return false
-}
+func (p *publicationState) publishes(oid uint32) bool { return slices.Contains(p.Published, oid) }
 
-// lacking returns the leaves that the publication does not send.
+// lacking returns the leaves that the publication does not send, or may not.
 func (p *publicationState) lacking(t *Table) []Leaf {
+	sent := make(map[uint32]bool, len(p.Published))
+	for _, oid := range p.Published {
+		sent[oid] = true
+	}
+	if p.ByName {
+		named := make(map[uint32]bool, len(p.Members))
+		for _, m := range p.Members {
+			named[m.OID] = true
+		}
+		maps.DeleteFunc(sent, func(oid uint32, _ bool) bool { return !named[oid] })
+	}
 	var missing []Leaf
 	for _, leaf := range t.Leaves {
-		if !p.publishes(leaf.OID) {
+		if !sent[leaf.OID] {
 			missing = append(missing, leaf)
 		}
 	}

@@ -71,7 +71,7 @@ func TestPublishedAsPostgreSQL(t *testing.T) {
 // Who holds a table exclusively, as an ALTER or VACUUM FULL does, keeps nobody from
 // reading the catalogue of the others, or of the table.
 func TestCatalogueWhileTableIsHeld(t *testing.T) {
-	conn := testConn(t, publishedTables+`; CREATE PUBLICATION walwire FOR TABLE a, parent, p, other.b`)
+	conn := testConn(t, publishedTables+`; CREATE PUBLICATION walwire FOR TABLE a, parent, p, p1, p21, other.p22, other.b`)
 	holder := pgtest.MustConnect(t, conn.Config().ConnString())
 	pgtest.MustExec(t, holder, `BEGIN; LOCK TABLE a, p, p21 IN ACCESS EXCLUSIVE MODE`)
 	pgtest.MustExec(t, conn, `SET lock_timeout = '250ms'`)
@@ -101,5 +101,32 @@ func TestCatalogueWhileTableIsHeld(t *testing.T) {
 	}
 	if findings, err := identityHazards(t.Context(), conn, "walwire", tables, nil); err != nil || len(findings) != 0 {
 		t.Errorf("hazards: %v, %v", findings, err)
+	}
+}
+
+// A partition that is sent because its root is published must be named to 14, which may
+// leave it out.
+func TestRootPublished(t *testing.T) {
+	conn := testConn(t, publishedTables+`; CREATE PUBLICATION walwire FOR TABLE p, p1, p21`)
+	unpublished := func() string {
+		t.Helper()
+		broken, err := Unpublished(t.Context(), conn, "walwire", mustLoad(t, conn, public("p")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(broken[public("p")])
+	}
+	want := fmt.Sprint(error(nil))
+	if pgtest.Version(t) < 150000 {
+		want = `the publication "walwire" does not name the partition "other"."p22" (walwire check says what to do)`
+	}
+	if got := unpublished(); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if _, err := EnsurePublication(t.Context(), conn, "walwire", mustLoad(t, conn, public("p"))); err != nil {
+		t.Fatal(err)
+	}
+	if got := unpublished(); got != fmt.Sprint(error(nil)) {
+		t.Errorf("and it was mended: %s", got)
 	}
 }

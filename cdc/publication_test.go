@@ -323,3 +323,55 @@ func TestWaitAddedPrepared(t *testing.T) {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// A table has joined the publication also by its schema, by all tables being published,
+// and by the table that it is a partition of.
+func TestJoining(t *testing.T) {
+	ways := map[string]string{"table": "FOR TABLE t", "all tables": "FOR ALL TABLES", "root": "FOR TABLE root"}
+	if pgtest.Version(t) >= 150000 {
+		ways["schema"] = "FOR TABLES IN SCHEMA public"
+	}
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) {
+			url := pgtest.Database(t)
+			conn, writer := pgtest.MustConnect(t, url), pgtest.MustConnect(t, url)
+			pgtest.MustExec(t, conn, `CREATE TABLE t (id int PRIMARY KEY);
+				CREATE TABLE root (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE part PARTITION OF root DEFAULT`)
+			table := public("t")
+			if name == "root" {
+				table = public("part")
+			}
+			before, err := Fingerprints(t.Context(), conn, "joins", []TableName{table})
+			if err != nil {
+				t.Fatal(err)
+			}
+			pgtest.MustExec(t, writer, "BEGIN; SELECT pg_current_xact_id()")
+			pgtest.MustExec(t, conn, "CREATE PUBLICATION joins "+way)
+			joining, err := Joining(t.Context(), conn, "joins", []TableName{table})
+			if err != nil || !slices.Equal(joining, []TableName{table}) {
+				t.Errorf("joining: %v, %v", joining, err)
+			}
+			pgtest.MustExec(t, writer, "COMMIT")
+			pgtest.MustExec(t, conn, "SELECT pg_current_xact_id()")
+			await(t, "the table to have joined", func() bool { // others of the cluster may be open
+				joining, err := Joining(t.Context(), conn, "joins", []TableName{table})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return len(joining) == 0
+			})
+			there, err := Fingerprints(t.Context(), conn, "joins", []TableName{table})
+			if err != nil || there[table].Publication == before[table].Publication {
+				t.Errorf("the fingerprint does not tell that it is published: %v", err)
+			}
+			if name != "root" {
+				return
+			}
+			pgtest.MustExec(t, conn, "ALTER PUBLICATION joins DROP TABLE root")
+			left, err := Fingerprints(t.Context(), conn, "joins", []TableName{table})
+			if err != nil || left[table].Publication == there[table].Publication {
+				t.Errorf("nor that it is not any more: %v", err)
+			}
+		})
+	}
+}

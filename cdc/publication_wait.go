@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,7 +19,7 @@ const (
 // were added to the publication before the call. A transaction that wrote to a
 // table before the ADD committed has those rows left out of the stream, so a
 // snapshot must see all of it: WaitAdded takes a transaction id, above all that
-// were given out so far, and waits until a snapshot's xmin has passed it. The
+// were given out so far, and waits until no snapshot has one up to it in progress. The
 // xmax of a snapshot would not do: it lies below open transactions that are
 // younger than the last one that ended, and one of them may have written to the
 // table between the ADD and its commit.
@@ -28,20 +29,31 @@ const (
 // then waits for the transactions open at the moment, to no harm. q is not in a
 // transaction: that would wait for itself.
 func WaitAdded(ctx context.Context, q CatalogQuerier, log *slog.Logger, tables []TableName) error {
+	return WatchAdded(ctx, q, log, tables, func(uint32) {})
+}
+
+// WatchAdded is WaitAdded, and tells of each time that some of those transactions have
+// ended, the first time at once: last is the newest id that any of them can have.
+func WatchAdded(ctx context.Context, q CatalogQuerier, log *slog.Logger, tables []TableName, ended func(last uint32)) error {
 	last, err := readXID(ctx, q, "SELECT pg_current_xact_id()::text::int8")
 	if err != nil {
 		return fmt.Errorf("wait for open transactions: %w", err)
 	}
+	open := int64(math.MaxInt64)
 	ticker := time.NewTicker(waitAddedPoll)
 	defer ticker.Stop()
 	nextLog := time.Now().Add(time.Second)
 	for {
-		xmin, err := readXID(ctx, q, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8")
+		still, err := readXID(ctx, q, "SELECT count(*) FROM pg_snapshot_xip(pg_current_snapshot()) AS x(id) WHERE x.id::text::int8 <= $1", last)
 		if err != nil {
 			return fmt.Errorf("wait for open transactions: %w", err)
 		}
-		if xmin > last {
+		if still == 0 {
 			return nil
+		}
+		if still < open {
+			open = still
+			ended(uint32(last))
 		}
 		if time.Now().After(nextLog) {
 			nextLog = time.Now().Add(waitAddedLog)
@@ -60,9 +72,9 @@ func WaitAdded(ctx context.Context, q CatalogQuerier, log *slog.Logger, tables [
 	}
 }
 
-// readXID reads one transaction id, 64 bits wide.
-func readXID(ctx context.Context, q CatalogQuerier, sql string) (int64, error) {
-	rows, err := q.Query(ctx, sql)
+// readXID reads one transaction id, 64 bits wide, or a count of them.
+func readXID(ctx context.Context, q CatalogQuerier, sql string, args ...any) (int64, error) {
+	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -97,9 +109,22 @@ FROM unnest($1::text[], $2::text[]) AS w(s, n)
 JOIN pg_catalog.pg_namespace ns ON ns.nspname = w.s
 JOIN pg_catalog.pg_class c ON c.relnamespace = ns.oid AND c.relname = w.n
 JOIN pg_catalog.pg_publication p ON p.pubname = $3
-JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid
-	AND r.prrelid IN (SELECT oid FROM ` + partitionsSQL("c.oid") + ` t)
-WHERE age(r.xmin) <= age(pg_snapshot_xmin(pg_current_snapshot())::xid)`
+CROSS JOIN LATERAL (
+	SELECT array_agg(t.oid) AS oids FROM (
+		SELECT oid FROM ` + partitionsSQL("c.oid") + ` below
+		UNION SELECT relid FROM pg_partition_ancestors(c.oid) AS above(relid)) t
+) part
+CROSS JOIN LATERAL (
+	SELECT r.xmin FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = ANY(part.oids)
+	UNION ALL SELECT p.xmin WHERE p.puballtables
+	UNION ALL
+	SELECT d.xmin
+	FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_depend s ON s.classid = d.classid AND s.objid = d.objid
+	WHERE d.refclassid = 'pg_catalog.pg_publication'::regclass AND d.refobjid = p.oid
+	AND s.refclassid = 'pg_catalog.pg_namespace'::regclass
+	AND s.refobjid IN (SELECT relnamespace FROM pg_catalog.pg_class WHERE oid = ANY(part.oids))
+) entry
+WHERE age(entry.xmin) <= age(pg_snapshot_xmin(pg_current_snapshot())::xid)`
 
 // Joining names those of the tables that joined the publication while a transaction
 // was open that still is: WaitAdded is for them. Nobody has to have watched it. An ADD

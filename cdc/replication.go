@@ -71,6 +71,12 @@ func newReplication(c *Consumer, conn *pgconn.PgConn, senderTimeout time.Duratio
 // interrupt wakes the reader from a blocked read. Safe for concurrent use.
 func (r *replication) interrupt() { _ = r.conn.Conn().SetReadDeadline(time.Unix(1, 0)) }
 
+// end wakes the reader for good: what it is sending may take a moment. Safe for concurrent use.
+func (r *replication) end() {
+	_ = r.conn.Conn().SetWriteDeadline(time.Now().Add(time.Second))
+	r.interrupt()
+}
+
 func (r *replication) read(ctx context.Context) error {
 	// Sends the first status, and sets the first deadline: without one, a peer
 	// that never says a word would be waited for without end.
@@ -153,6 +159,10 @@ func (r *replication) untold() bool { return r.acknowledged.Load() >= r.told.Loa
 
 func (r *replication) sendStatus(ask bool) error {
 	now, acknowledged := time.Now(), r.acknowledged.Load()
+	// A peer that takes nothing is as dead as one that says nothing.
+	if err := r.conn.Conn().SetWriteDeadline(now.Add(r.silence)); err != nil {
+		return fmt.Errorf("set write deadline: %w", err)
+	}
 	err := pglogrepl.SendStandbyStatusUpdate(context.Background(), r.conn, pglogrepl.StandbyStatusUpdate{
 		WALWritePosition: r.handled,
 		WALFlushPosition: LSN(acknowledged),
@@ -250,6 +260,9 @@ func (r *replication) handle(tx *Transaction) error {
 		return nil // handed over before
 	} else {
 		r.last = is
+	}
+	if r.newest == 0 || int32(tx.XID-r.newest) > 0 { // they are given out in a circle
+		r.newest = tx.XID
 	}
 	r.reach(tx.End)
 	r.feed.append(tx)

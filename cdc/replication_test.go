@@ -1,10 +1,15 @@
 package cdc
 
 import (
+	"errors"
 	"log/slog"
+	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // testReplication is a stream without a connection, in the middle of which
@@ -120,5 +125,30 @@ func TestBackoff(t *testing.T) {
 	}
 	if got := newBackoff(first, time.Millisecond).next(); got > time.Millisecond {
 		t.Errorf("the first wait is %s where the most is 1 ms", got)
+	}
+}
+
+// A server that takes nothing is not waited for without end.
+func TestStatusNotTaken(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	config, err := pgconn.ParseConfig("postgres://nobody@127.0.0.1/none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgconn.Construct(&pgconn.HijackedConn{Conn: ours, Config: config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := testReplication(t)
+	r.conn = conn
+	r.silence = 50 * time.Millisecond
+	if err := r.sendStatus(true); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("silent for too long: %v", err)
+	}
+	r.silence = time.Hour
+	time.AfterFunc(50*time.Millisecond, r.end)
+	if err := r.sendStatus(true); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("at the end: %v", err)
 	}
 }

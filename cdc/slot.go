@@ -58,7 +58,8 @@ func (c *Consumer) identify(ctx context.Context, conn *pgconn.PgConn) error {
 	if err != nil {
 		return fmt.Errorf("identify system: %w", err)
 	}
-	if c.system != "" && (c.system != id.SystemID || c.timeline != id.Timeline) {
+	// A standby that was promoted before anything was read is as good as the primary of before.
+	if c.system != "" && (c.system != id.SystemID || c.handled != 0 && c.timeline != id.Timeline) {
 		return fmt.Errorf("%w: the server is system %s timeline %d, before it was %s timeline %d; "+startAgain,
 			ErrHistoryChanged, id.SystemID, id.Timeline, c.system, c.timeline)
 	}
@@ -78,14 +79,24 @@ func (c *Consumer) identify(ctx context.Context, conn *pgconn.PgConn) error {
 // standbyPace is how often a server that stands by looks at the slot.
 const standbyPace = 100 * time.Millisecond
 
+// ownPatience is how long our own walsender of before may read on: its process's id may be
+// another's by then.
+const ownPatience = 5 * time.Minute
+
+// takenPatience is how long another program may read a slot that was read here: then it
+// is a server, whose the clients are now.
+const takenPatience = 3 * time.Second
+
 // standBy waits while another server reads the slot, or our own walsender of before has
-// not gone yet.
+// not gone yet. Who has read it does not stand by for long: its clients would wait.
 func (c *Consumer) standBy(ctx context.Context, conn *pgconn.PgConn) error {
 	look := func() (*slotState, error) {
 		ctx, cancel := context.WithTimeout(ctx, c.answerTimeout)
 		defer cancel()
 		return readSlot(ctx, conn, c.opts.Slot)
 	}
+	begun := time.Now()
+	var taken time.Time // when another was first seen to read on
 	for told := false; ; told = true {
 		slot, err := look()
 		if err != nil || slot == nil || !slot.active || slot.activePID == conn.PID() {
@@ -96,6 +107,13 @@ func (c *Consumer) standBy(ctx context.Context, conn *pgconn.PgConn) error {
 			status := *c.status.Load()
 			status.Err = fmt.Errorf("standing by: slot %q is read by another connection", c.opts.Slot)
 			c.status.Store(&status)
+		}
+		switch {
+		case c.handled == 0 || slot.activePID == c.walsender && time.Since(begun) < ownPatience:
+		case taken.IsZero():
+			taken = time.Now()
+		case time.Since(taken) > takenPatience:
+			return fmt.Errorf("%w: slot %q, connection %d", ErrSlotTaken, c.opts.Slot, slot.activePID)
 		}
 		select {
 		case <-ctx.Done():
@@ -182,7 +200,11 @@ func (c *Consumer) createSlot(ctx context.Context, conn *pgconn.PgConn) error {
 		options = "(SNAPSHOT 'nothing', FAILOVER true)"
 	}
 	c.logOpenTransactions(ctx, conn)
+	c.walsender = conn.PID()
 	rows, err := simpleQuery(ctx, conn, "CREATE_REPLICATION_SLOT "+quoteIdent(c.opts.Slot)+" LOGICAL pgoutput "+options)
+	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && pg.Code == "42710" && c.handled == 0 {
+		c.gap = nil // another server was first, and knows of it
+	}
 	if err != nil {
 		return fmt.Errorf("create slot %q: %w", c.opts.Slot, explainSlot(err))
 	}
@@ -211,10 +233,11 @@ func (c *Consumer) logOpenTransactions(ctx context.Context, conn *pgconn.PgConn)
 func (c *Consumer) start(ctx context.Context, conn *pgconn.PgConn) (*replication, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.answerTimeout)
 	defer cancel()
-	from := c.handled
-	if c.last != (txIdentity{}) {
-		from = c.last.commit
+	from, last := c.handled, c.last
+	if last != (txIdentity{}) {
+		from = last.commit
 	}
+	c.walsender = conn.PID()
 	err := pglogrepl.StartReplication(ctx, conn, quoteIdent(c.opts.Slot), from, pglogrepl.StartReplicationOptions{
 		PluginArgs: []string{"proto_version '1'", "publication_names " + quoteLiteral(quoteIdent(c.opts.Publication)), "messages 'true'"},
 	})
@@ -250,8 +273,8 @@ func (c *Consumer) start(ctx context.Context, conn *pgconn.PgConn) (*replication
 		return nil, err
 	}
 	r := newReplication(c, conn, timeout)
-	if slot.confirmed <= c.last.commit {
-		r.expect = c.last
+	if slot.confirmed <= last.commit {
+		r.expect = last
 	}
 	return r, nil
 }

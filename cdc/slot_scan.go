@@ -17,6 +17,8 @@ type SlotFailure struct {
 	// Transaction is it as far as it could be read; nil where the error names none.
 	Transaction *Transaction
 	Err         error
+	// Before counts the transactions with changes that were read before it.
+	Before int
 }
 
 // Past is the least position from which on the transaction is not sent again.
@@ -71,6 +73,7 @@ func ScanSlot(ctx context.Context, opts ConsumerOptions, from, to LSN) (*SlotFai
 			awaitRelease(ctx, opts)
 		}
 	}()
+	read := 0
 	for {
 		var end error
 		select {
@@ -81,14 +84,17 @@ func ScanSlot(ctx context.Context, opts ConsumerOptions, from, to LSN) (*SlotFai
 		batch := feed.Take() // what was read before the end comes first
 		for _, tx := range batch.Transactions {
 			if err := undecodable(tx); err != nil {
-				return &SlotFailure{Transaction: tx, Err: err}, nil
+				return &SlotFailure{Transaction: tx, Err: err, Before: read}, nil
+			}
+			if len(tx.Changes) > 0 || tx.Oversize {
+				read++
 			}
 		}
 		switch {
 		case batch.Progress >= to:
 			return nil, nil
 		case end != nil:
-			return failure(end)
+			return failure(end, read)
 		}
 	}
 }
@@ -130,7 +136,7 @@ func undecodable(tx *Transaction) error {
 }
 
 // failure tells a stream that fails where it stands from one that was cut off.
-func failure(end error) (*SlotFailure, error) {
+func failure(end error, read int) (*SlotFailure, error) {
 	var stream *StreamError
 	if !errors.As(end, &stream) {
 		return nil, fmt.Errorf("read the slot: %w", end)
@@ -139,5 +145,5 @@ func failure(end error) (*SlotFailure, error) {
 	if errors.As(end, &pg) && strings.HasPrefix(pg.Code, "57") { // operator_intervention: the server stops
 		return nil, fmt.Errorf("read the slot: %w", end)
 	}
-	return &SlotFailure{Transaction: stream.Transaction, Err: stream.Err}, nil
+	return &SlotFailure{Transaction: stream.Transaction, Err: stream.Err, Before: read}, nil
 }

@@ -35,7 +35,7 @@ func (t *Type) AppendKey(dst, text []byte) ([]byte, error) {
 // Spelt reports whether equal values may be printed in several ways: 1.0 and 1.00.
 func (t *Type) Spelt() bool {
 	switch t.Kind {
-	case KindFloat4, KindFloat8, KindNumeric, KindInterval, KindJSONB, KindArray:
+	case KindFloat4, KindFloat8, KindNumeric, KindInterval, KindJSONB, KindArray, KindBPChar:
 		return true
 	}
 	return false

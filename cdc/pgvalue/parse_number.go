@@ -32,18 +32,15 @@ func numberText(v any) (string, bool) {
 	return "", false
 }
 
-// parseInteger takes whole numbers within the type's range; int8 also as a
-// string, which is its form on the wire.
+// parseInteger takes whole numbers within the type's range, also as strings: that is
+// int8's form on the wire, and any key's where it is part of a path.
 func (t *Type) parseInteger(v any) (string, error) {
 	s, ok := numberText(v)
-	if !ok && t.Kind == KindInt8 {
+	if !ok {
 		s, ok = v.(string)
 	}
 	low, high := t.integerRange()
-	want := "a whole number from " + strconv.FormatInt(low, 10) + " to " + strconv.FormatInt(high, 10)
-	if t.Kind == KindInt8 {
-		want += " (a number or a string)"
-	}
+	want := "a whole number from " + strconv.FormatInt(low, 10) + " to " + strconv.FormatInt(high, 10) + " (a number or a string)"
 	if !ok {
 		return "", t.mismatch(v, want)
 	}

@@ -29,7 +29,9 @@ func parseCases() []parseCase {
 		{"int4", json.Number("7e3"), "7000", ""},
 		{"int4", float64(7), "7", ""},
 		{"int4", int64(-7), "-7", ""},
-		{"int4", "7", "", "needs a whole number from -2147483648 to 2147483647, got string \"7\""},
+		{"int4", "7", "7", ""},
+		{"int4", "seven", "", "needs a whole number from -2147483648 to 2147483647 (a number or a string), got string \"seven\""},
+		{"int2", "32768", "", "got string"},
 		{"int4", json.Number("7.5"), "", "got number 7.5"},
 		{"int4", json.Number("2147483648"), "", "to 2147483647"},
 		{"int2", json.Number("32768"), "", "to 32767"},
@@ -134,7 +136,7 @@ func parseCases() []parseCase {
 		{"text[]", []string{"NULL", ""}, `ARRAY['NULL', '']`, ""},
 		{"text[]", []any{}, "'{}'", ""},
 		{"text[]", "a", "", "needs a list"},
-		{"int4[]", []any{json.Number("1"), "2"}, "", "element 1: type integer needs"},
+		{"int4[]", []any{json.Number("1"), "b"}, "", "element 1: type integer needs"},
 	}
 }
 

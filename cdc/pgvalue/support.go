@@ -32,6 +32,18 @@ func (t *Type) CheckEquality() error {
 	return nil
 }
 
+// CheckKey is nil when the type's values have a key, else an error for whose table's
+// key it is part of.
+func (t *Type) CheckKey() error {
+	switch t.Kind {
+	case KindArray:
+		return t.Elem.CheckKey()
+	case KindJSON, KindOther:
+		return fmt.Errorf("type %s has no comparison here: it can't be part of a key", t.Name)
+	}
+	return nil
+}
+
 // CheckOrder is nil when the type's order is that of its keys, else an error
 // for the author of the filter or rule.
 func (t *Type) CheckOrder() error {

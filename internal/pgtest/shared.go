@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -117,6 +118,26 @@ func Start(tb testing.TB, opts pgserver.Options) *pgserver.Server {
 		}
 	})
 	return s
+}
+
+// RestartInOrder stops the server and starts it again. One that waits for its readers is
+// stopped hard in the end, and finds that when it starts: the test has failed then. (In a
+// container it has no log that says so.)
+func RestartInOrder(tb testing.TB, s *pgserver.Server) {
+	tb.Helper()
+	if err := s.Restart(tb.Context(), pgserver.Fast); err != nil {
+		tb.Fatal(err)
+	}
+	if s.LogFile() == "" {
+		return
+	}
+	text, err := os.ReadFile(s.LogFile())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if bytes.LastIndex(text, []byte("database system was shut down")) <= bytes.LastIndex(text, []byte("database system was interrupted")) {
+		tb.Error("the server's stop was held up until it was stopped hard")
+	}
 }
 
 // logTail shows the end of a server's log.
