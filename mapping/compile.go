@@ -91,6 +91,11 @@ func (c *compiler) table(cfg TableConfig, info TableInfo) *Table {
 		t.Key = nil
 		c.report(path+".table", "%s has no key that names a row at every moment: give it a primary key, or a unique index over NOT NULL columns that is neither deferrable nor partial", cfg.Relation)
 	}
+	for _, k := range t.Key {
+		if err := t.Columns[k].Type.CheckKey(); err != nil {
+			c.report(path+".table", "the key of %s has column %q: %v. Give the table a primary key of other types", cfg.Relation, t.Columns[k].Name, err)
+		}
+	}
 	if t.Company = columnIndex(info, cfg.Company); t.Company < 0 {
 		t.Company = 0
 		c.report(path+".company", "%s has no column %q%s; %s", cfg.Relation, cfg.Company, didYouMean(cfg.Company, columnNames(info)), companyHint)

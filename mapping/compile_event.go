@@ -54,6 +54,9 @@ func (c *compiler) events(cfg *TableConfig, t *Table) {
 		}
 		t.rooms = append(t.rooms, TableRoom{Kind: r.Kind, Column: ordinal})
 	}
+	if cfg.firstRule > 0 {
+		c.ordinal = cfg.firstRule - 1
+	}
 	for i := range cfg.Events {
 		t.events = append(t.events, c.event(index(path+".events", i), &cfg.Events[i], t))
 	}

@@ -48,6 +48,14 @@ func TestCompileErrors(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("KeyWithoutComparison", func(t *testing.T) {
+		info := visits()
+		info.Columns[info.Key[0]].Type = &pgvalue.Type{Name: "ltree"}
+		_, err := Compile(mustParse(t, valid), map[string]TableInfo{"visits": info})
+		if err == nil || !strings.Contains(err.Error(), `16:12: tables.visits.table: the key of public.visits has column "id": type ltree has no comparison here`) {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("NoColumns", func(t *testing.T) {
 		if _, err := Compile(mustParse(t, valid), map[string]TableInfo{"visits": {Key: []int{0}}}); err == nil {
 			t.Error("it compiled")

@@ -204,7 +204,7 @@ func (t *Table) KeyNode(values []any) (*predicate.Node, error) {
 	nodes := make([]*predicate.Node, len(values))
 	for i, v := range values {
 		var err error
-		if nodes[i], err = compare(t.Key[i], t.Columns[t.Key[i]], predicate.Eq, plain(v)); err != nil {
+		if nodes[i], err = compare(t.Key[i], t.Columns[t.Key[i]], predicate.Eq, v); err != nil {
 			return nil, err
 		}
 	}

@@ -3,6 +3,8 @@ package mapping
 import (
 	"strings"
 	"testing"
+
+	"github.com/walwire/walwire/mapping/predicate"
 )
 
 // withEvents is the valid configuration with rooms, and rules for events of its table.
@@ -146,6 +148,32 @@ func TestRoomJoins(t *testing.T) {
 		r, ok := m.Room(tt.kind)
 		if !ok || r.Joins(tt.user, tt.room) != tt.want {
 			t.Errorf("%s:%s of %v: want %v", tt.kind, tt.room, tt.user["id"], tt.want)
+		}
+	}
+}
+
+// A row is named by the numbers that are written, however large.
+func TestKeyNodeLargeNumber(t *testing.T) {
+	info := visits()
+	info.Key = []int{7, 3}
+	m, err := Compile(mustParse(t, valid), map[string]TableInfo{"visits": info})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, _ := m.Table("visits")
+	key, err := table.ParseKey(`[12345678901234567891, "a"]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := table.KeyNode(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for price, want := range map[string]bool{"12345678901234567891": true, "12345678901234567000": false} {
+		r := predicate.NewRow(table.Columns)
+		r.Reset(row{"price": price, "status": "a"})
+		if got, err := node.Eval(r); err != nil || got != want {
+			t.Errorf("price %s: %v, %v", price, got, err)
 		}
 	}
 }

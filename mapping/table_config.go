@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"slices"
+
 	"github.com/goccy/go-yaml/ast"
 )
 
@@ -15,6 +17,21 @@ type TableConfig struct {
 	// Rooms say in which columns the rooms of its events stand.
 	Rooms  []RoomColumn
 	Events []EventConfig
+
+	firstRule int // place of the first of Events among all tables', from 1; 0: as compiled
+}
+
+// Numbered gives the configuration with its rules numbered, so that they keep their
+// places where only some of its tables are compiled.
+func (c *Config) Numbered() *Config {
+	numbered := *c
+	numbered.Tables = slices.Clone(c.Tables)
+	next := 1
+	for i := range numbered.Tables {
+		numbered.Tables[i].firstRule = next
+		next += len(numbered.Tables[i].Events)
+	}
+	return &numbered
 }
 
 // RoleConfig says what a role may see of a table.

@@ -103,7 +103,7 @@ func TestParseWhereErrors(t *testing.T) {
 		{`[["status","=","a"]]`, "invalid", `where[0]: operator "=" does not exist: use ==`},
 		{`[[1,"==","a"]]`, "invalid", `where[0]: the first part needs to be a column's name`},
 		{`[["status","==","a"],["secret","==",1]]`, "column", `where[1]: column "secret" does not exist or may not be seen`},
-		{`[["seats","==","4"]]`, "invalid", `where[0]: column "seats": type integer needs a whole number from -2147483648 to 2147483647, got string "4"`},
+		{`[["seats","==","four"]]`, "invalid", `where[0]: column "seats": type integer needs a whole number from -2147483648 to 2147483647 (a number or a string), got string "four"`},
 		{`[{"or":[["seats","==",1],["seats","<",null]]}]`, "invalid", `where[0].or[1]: column "seats": null equals nothing in type integer: use is-null`},
 		{`[["seats","in",[1,null]]]`, "invalid", `null equals nothing`},
 		{`[["seats","in",1]]`, "invalid", `where[0]: in needs a list of values`},
