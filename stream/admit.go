@@ -26,10 +26,10 @@ type refusal struct {
 }
 
 func refused(err *Error) *refusal {
-	code := CloseUnauthenticated
+	code := CloseStopping // it may be otherwise later
 	switch err.Code {
-	case CodeUnavailable, CodeInternal:
-		code = CloseStopping
+	case CodeUnauthenticated:
+		code = CloseUnauthenticated
 	case CodePermissionDenied:
 		code = CloseAccessEnded
 	case CodeResourceExhausted:

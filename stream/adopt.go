@@ -53,7 +53,7 @@ func (h *Hub) awaitVisible(xid uint32) {
 // and every view of them is begun anew; those of other tables are read again where
 // changed says so.
 func (h *Hub) adopt(schema *Schema, changed func(*shape) bool) {
-	old := h.shapes
+	old, relations := h.shapes, h.relations
 	h.shapes = make(map[string]*shape)
 	h.relations = make(map[uint32]*shape)
 	clear(h.bindings)
@@ -71,15 +71,22 @@ func (h *Hub) adopt(schema *Schema, changed func(*shape) bool) {
 			h.relations[leaf.OID] = s
 		}
 	}
+	var mended []string
 	for name := range h.broken {
-		if _, still := schema.Broken[name]; !still && h.shapes[name] != old[name] {
+		if _, still := schema.Broken[name]; !still && (h.shapes[name] == nil || h.shapes[name] != old[name]) {
+			if h.shapes[name] != nil {
+				mended = append(mended, name)
+			}
 			delete(h.broken, name)
+			delete(h.quarantined, name)
 		}
 	}
 	for name, err := range schema.Broken {
-		h.broken[name] = errorf(CodeFailedPrecondition, "table %s can't be served now: %s", name, err)
+		delete(h.quarantined, name)
+		h.broken[name] = errorf(CodeFailedPrecondition, "table %s can't be served now: the server's log says why, walwire check what to do", name) // err names columns
 		h.Log.Error("a table can't be served", "table", name, "error", err)
 	}
+	h.Metrics.Quarantined.Set(float64(len(h.quarantined)))
 	h.schema.Store(schema)
 	var reread []*shape
 	for name, s := range h.shapes {
@@ -97,7 +104,12 @@ func (h *Hub) adopt(schema *Schema, changed func(*shape) bool) {
 	for _, s := range h.shapes {
 		h.companyType.Store(s.columns[s.company].Type)
 	}
-	h.tell(!maps.Equal(old, h.shapes), reread)
+	h.noteLives(schema, mended)
+	altered := !maps.Equal(old, h.shapes) || !maps.Equal(relations, h.relations)
+	if altered {
+		h.index()
+	}
+	h.tell(altered, reread)
 }
 
 // quarantine stops serving a table: a change of it could not be read.
@@ -106,8 +118,9 @@ func (h *Hub) quarantine(s *shape, cause error) {
 	if h.broken[name] != nil {
 		return
 	}
-	h.Metrics.Quarantined.Inc()
-	h.Log.Error("a change can't be decoded: the table is quarantined until walwire is restarted", "table", name, "error", cause)
+	h.quarantined[name] = true
+	h.Metrics.Quarantined.Set(float64(len(h.quarantined)))
+	h.Log.Error("a change can't be decoded: the table is quarantined until it is altered or walwire is restarted", "table", name, "error", cause)
 	h.broken[name] = errorf(CodeFailedPrecondition, "table %s is quarantined: a change of it could not be decoded", name)
 	h.tell(false, nil)
 }
@@ -115,6 +128,7 @@ func (h *Hub) quarantine(s *shape, cause error) {
 // tell gives every company the shapes in force, with its log as they read it where
 // they have changed, and the shapes whose views are to be read again.
 func (h *Hub) tell(changed bool, reread []*shape) {
+	h.told++
 	served := h.tables()
 	h.served.Store(served)
 	for _, c := range h.companies {
@@ -123,7 +137,11 @@ func (h *Hub) tell(changed bool, reread []*shape) {
 		if changed {
 			log = h.logOf(c)
 		}
+		n := h.logs
 		c.inbox.push(message{do: func() {
+			if n < c.logN { // a restart has come before it, with these tables or later ones
+				return
+			}
 			if changed {
 				c.takeLog(log)
 			}
@@ -134,12 +152,18 @@ func (h *Hub) tell(changed bool, reread []*shape) {
 
 // tables is an immutable copy of what is served.
 func (h *Hub) tables() *tables {
-	t := &tables{shapes: make(map[string]*shape, len(h.shapes)), broken: make(map[string]*Error, len(h.broken)), marks: h.marks}
+	t := &tables{n: h.told, begun: h.begun, life: h.life, lives: h.lives, holes: h.holes, shapes: make(map[string]*shape, len(h.shapes)), broken: make(map[string]*Error, len(h.broken)), marks: h.marks}
 	if schema := h.schema.Load(); schema != nil {
-		t.mapping = schema.Mapping
+		t.mapping, t.unserved, t.usersUnknown = schema.Mapping, schema.Unserved, schema.UsersUnknown != nil
 	}
 	for name, s := range h.shapes {
 		t.shapes[name] = s
+	}
+	if len(h.joining) > 0 {
+		t.incomplete = make(map[*shape]bool)
+		for _, s := range h.shapes {
+			_, t.incomplete[s] = h.joining[s.catalog.TableName]
+		}
 	}
 	for name, err := range h.broken {
 		t.broken[name] = err
@@ -150,8 +174,19 @@ func (h *Hub) tables() *tables {
 // tables is what a company serves: the shapes, and the tables that can't be
 // served with what a client is told.
 type tables struct {
+	n       uint64 // later ones have higher numbers; copies have the same
 	shapes  map[string]*shape
 	broken  map[string]*Error
 	marks   map[cdc.TableName]string // see Hub.marks; immutable
 	mapping *mapping.Mapping
+	// incomplete are shapes of tables that are joining: the log does not tell all of them.
+	incomplete map[*shape]bool
+	// unserved are tables that are not in the mapping for now.
+	unserved     []Unserved
+	usersUnknown bool
+	// life, lives and holes say what the log may not tell of: see Hub. Immutable.
+	life  uint32
+	begun cdc.LSN
+	lives map[uint32]uint64
+	holes map[string]hole
 }

@@ -327,6 +327,10 @@ func (c *company) truncate(xid uint32, tb *table) {
 func (c *company) fail(tb *table, err error) {
 	c.log.Error("a row can't be served; its live queries end", "table", tb.shape.mapping.Name, "error", err)
 	for _, v := range tb.views {
-		c.end(v, errorf(CodeInternal, "a row of table %s can't be read by the server; its log says more", tb.shape.mapping.Name))
+		c.end(v, unreadable(tb.shape))
 	}
+}
+
+func unreadable(s *shape) *Error {
+	return errorf(CodeInternal, "a row of table %s can't be read by the server; its log says more", s.mapping.Name)
 }

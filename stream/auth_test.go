@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/walwire/walwire/auth"
+	"github.com/walwire/walwire/internal/app"
 	"github.com/walwire/walwire/internal/apptest"
 	"github.com/walwire/walwire/mapping"
 )
@@ -380,4 +381,21 @@ func TestHTTP(t *testing.T) {
 			t.Errorf("HTTP %d, want 426", status)
 		}
 	})
+}
+
+// The table that says who users are can't be read for a while: that is no refused token,
+// with which a client would not come back.
+func TestUsersUnreadable(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{Tuning: app.Tuning{CatalogInterval: lookNever}})
+	s.Exec(seed)
+	role := strings.Split(strings.TrimPrefix(s.Config.DatabaseURL.Reveal(), "postgres://"), ":")[0]
+	s.Exec(`REVOKE SELECT ON staff FROM ` + role + `, PUBLIC`)
+	c := apptest.Dial(t, s.WS())
+	c.Send(`{"type":"auth","token":%q}`, staffToken(s, "ann", "receptionist"))
+	mustRefuse(t, c, 0, "failed-precondition")
+	if code, _ := c.ReadClose(); code != 4000 {
+		t.Errorf("closed with %d, want 4000", code)
+	}
+	s.Exec(`GRANT SELECT ON staff TO ` + role)
+	s.Connect(staffToken(s, "ann", "receptionist"))
 }

@@ -29,11 +29,17 @@ func benchTable(tb testing.TB) *shape {
 
 func benchMapping(tb testing.TB) (*mapping.Mapping, *shape) {
 	tb.Helper()
-	const config = `
+	return benchMappingOf(tb, `rows: true, columns: "*"`)
+}
+
+// benchMappingOf is benchMapping with what the one role may see.
+func benchMappingOf(tb testing.TB, access string) (*mapping.Mapping, *shape) {
+	tb.Helper()
+	config := `
 version: 1
 auth: {issuer: i, audience: a, keys: [{id: k, alg: HS256, secret: "a secret of thirty-two octets or more"}]}
 user: {claims: {id: sub, company: company_id, roles: roles}}
-tables: {appointments: {table: public.appointments, company: company_id, roles: {owner: {rows: true, columns: "*"}},
+tables: {appointments: {table: public.appointments, company: company_id, roles: {owner: {` + access + `}},
   events: [{event: a.created, on: insert}, {event: a.moved, on: update, changes: [starts_at]}, {event: a.noted, on: update, changes: [notes], old: [notes]},
     {event: a.confirmed, on: update, when: "changed.status && row.status == 'confirmed'"}, {event: a.dear, on: update, when: row.price > 40.0 && row.starts_at < row.ends_at}]}}`
 	cfg, err := mapping.Parse("bench", []byte(config), func(string) (string, bool) { return "", false })
@@ -174,6 +180,28 @@ func BenchmarkIgnored(b *testing.B) {
 	h, c, s := benchHub(b, 1000)
 	txs := benchTransactions(s, 11_000, 1, 11_000)[1000:]
 	benchEach(b, h, c, txs, 1, func() {})
+}
+
+// BenchmarkShared is a row change that so many live queries show: each user's own rows,
+// and what is public.
+func BenchmarkShared(b *testing.B) {
+	for _, n := range []int{100, 5000} {
+		b.Run(fmt.Sprintf("queries=%d", n), func(b *testing.B) {
+			h, c, s := benchHub(b, 0)
+			for i := range n {
+				own, err := predicate.Compare(4, s.columns[4], predicate.Eq, uuid(i))
+				if err != nil {
+					b.Fatal(err)
+				}
+				public, err := predicate.Compare(6, s.columns[6], predicate.Eq, "confirmed")
+				if err != nil {
+					b.Fatal(err)
+				}
+				c.viewOf(&query{shape: s, predicate: predicate.Any(own, public), columns: []int{0, 6, 9}})
+			}
+			benchEach(b, h, c, benchTransactions(s, 100, 1, 1), 1, func() {})
+		})
+	}
 }
 
 // BenchmarkDeliver is a frame of one row to one of 100 sessions that show it, from the

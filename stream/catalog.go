@@ -45,7 +45,7 @@ func (h *Hub) readSchema() (*Schema, fingerprints, error) {
 // watchCatalog looks for what changes rows without a change in the stream: tables
 // rewritten, columns swapped, partitions attached, tables made anew, a publication
 // altered. Their views are read again.
-func (h *Hub) watchCatalog(known fingerprints) {
+func (h *Hub) watchCatalog() {
 	h.every(h.CatalogInterval, h.look, func() {
 		begun := time.Now()
 		now, err := h.fingerprints(h.ctx)
@@ -55,27 +55,28 @@ func (h *Hub) watchCatalog(known fingerprints) {
 			}
 			return
 		}
-		if maps.Equal(known, now) {
-			h.post(func() { h.looked(begun, now) })
-			return
-		}
-		joined := make(map[cdc.TableName]string)
-		for name, f := range now {
-			if f.Publication != "" && f.Publication != known[name].Publication {
-				joined[name] = f.Publication
-			}
-		}
-		known = now
 		h.post(func() {
 			if !maps.Equal(h.prints, now) {
 				h.reload("the catalogue has changed")
 			}
 			h.looked(begun, now)
+			h.admitJoined()
 		})
-		if len(joined) > 0 {
-			h.group.Go(func() { h.admit(joined) })
-		}
 	})
+}
+
+// admitJoined has those admitted that have joined the publication, or have another place
+// in it.
+func (h *Hub) admitJoined() {
+	joined := make(map[cdc.TableName]string)
+	for name, f := range h.prints {
+		if f.Publication != "" && f.Publication != h.admitted[name] && f.Publication != h.admitting[name] {
+			joined[name], h.admitting[name] = f.Publication, f.Publication
+		}
+	}
+	if len(joined) > 0 {
+		h.group.Go(func() { h.admit(joined) })
+	}
 }
 
 // looked notes that the catalogue was now when begun. Where that is the one in force, all
@@ -133,7 +134,9 @@ func (h *Hub) admit(joined map[cdc.TableName]string) {
 		names = append(names, name)
 	}
 	for {
-		err := cdc.WaitAdded(h.ctx, h.Snapshotter.Pool(), h.Log, names)
+		err := cdc.WatchAdded(h.ctx, h.Snapshotter.Pool(), h.Log, names, func(last uint32) {
+			h.post(func() { h.incomplete(joined, last) })
+		})
 		if err == nil {
 			break
 		}
@@ -144,9 +147,48 @@ func (h *Hub) admit(joined map[cdc.TableName]string) {
 		pause(h.ctx, time.Second)
 	}
 	h.post(func() {
-		maps.Copy(h.admitted, joined)
+		for name, place := range joined {
+			if h.admitting[name] == place {
+				delete(h.admitting, name)
+			}
+			if h.prints[name].Publication == place { // else it has changed again, and waits again
+				h.admitted[name] = place
+			}
+		}
 		h.reload(fmt.Sprintf("the place of %v in the publication has changed", names))
 	})
+}
+
+// joining is a table that was out of the publication and is back, unseen: it is served on,
+// but what was open then may have written to it without a trace in the stream.
+type joining struct {
+	place string // in the publication
+	last  uint32 // transaction ids up to here may be of those; zero: not known yet
+}
+
+// suspect reports whether a transaction may have changed more of a table than it tells.
+func (h *Hub) suspect(tx *cdc.Transaction, s *shape) bool {
+	if len(h.joining) == 0 {
+		return false
+	}
+	j, ok := h.joining[s.catalog.TableName]
+	return ok && (j.last == 0 || int32(tx.XID-j.last) <= 0)
+}
+
+// incomplete has served tables that joined read again: some of the transactions that were
+// open then have ended.
+func (h *Hub) incomplete(joined map[cdc.TableName]string, last uint32) {
+	var reread []*shape
+	for _, s := range h.shapes {
+		name := s.catalog.TableName
+		if j, ok := h.joining[name]; ok && j.place == joined[name] {
+			h.joining[name] = joining{j.place, last}
+			reread = append(reread, s)
+		}
+	}
+	if len(reread) > 0 {
+		h.tell(false, reread)
+	}
 }
 
 // take puts in force what was read of the catalogue: the schema, and the views of the
@@ -160,8 +202,20 @@ func (h *Hub) take(schema *Schema, prints fingerprints) {
 	}
 	before := h.marks
 	h.prints, h.marks = prints, make(map[cdc.TableName]string, len(prints))
+	was := h.joining
+	h.joining = make(map[cdc.TableName]joining)
 	for name, f := range prints {
-		h.marks[name] = f.Shape + h.admitted[name]
+		h.marks[name] = f.Shape + f.Publication + h.admitted[name]
+		if f.Publication != "" && f.Publication != h.admitted[name] {
+			j := joining{place: f.Publication}
+			if before := was[name]; before.place == j.place {
+				j = before
+			}
+			h.joining[name] = j
+			if j.last == 0 {
+				h.lookSoon() // and find out
+			}
+		}
 	}
 	h.adopt(schema, func(s *shape) bool { return before[s.catalog.TableName] != h.marks[s.catalog.TableName] })
 }

@@ -47,6 +47,9 @@ type listener struct {
 // listen opens a subscription to events. start says where. In the company's goroutine,
 // like all below.
 func (c *company) listen(l *listener, start func()) *Error {
+	if l.session.left { // while it was found out where to begin
+		return errorf(CodeUnavailable, "the connection is gone")
+	}
 	q, err := compileEvents(l.session.principal.Load(), l.request, c.served)
 	if err != nil {
 		return err
@@ -218,16 +221,13 @@ func (p *pull) each(emit func(data []byte) bool) bool {
 // eventsAfter finds in the log what a listener was to be told above from, up to to or as
 // far as one go leads.
 func (c *company) eventsAfter(l *listener, from, to cdc.LSN) (events [][]byte, next cdc.LSN) {
-	if l.channel == nil {
-		return nil, to
-	}
 	if from < c.floor {
 		g := gap{from: from, to: min(c.floor, to), until: c.floorTime, because: "the log does not reach back to where the client was"}
 		events, from = append(events, g.json()), g.to
 	}
 	q, err := compileEvents(l.session.principal.Load(), l.request, c.served)
-	if err != nil {
-		return events, to // it is about to end
+	if err != nil { // it is about to end
+		return append(events, gap{from: from, to: to, because: cantBeServed}.json()), to
 	}
 	entries, next := c.entriesAfter(q, from, to, pullChanges)
 	for _, e := range entries {
@@ -252,7 +252,7 @@ func (c *company) entriesAfter(q *eventQuery, from, to cdc.LSN, most int) (entri
 			entries = append(entries, &entry{position: t.tx.End, time: t.tx.Time, ops: ops})
 		}
 		r.touched = r.touched[:0]
-		if changes += len(t.changes); changes >= most {
+		if changes += max(len(t.changes), 1); changes >= most { // a commit that has only been read again has none
 			return entries, t.tx.End
 		}
 	}
@@ -292,18 +292,23 @@ func (c *company) catchUp(l *listener) {
 // since gives where to start so as to be told of the commits from a time on; and what is
 // missing of them. In the company's goroutine.
 func (c *company) since(at int64) (cdc.LSN, []gap) {
-	if c.floorTime == 0 || at <= c.floorTime {
-		return c.floor, []gap{{to: c.floor, since: at, until: c.floorTime, because: "the log does not reach back so far"}}
-	}
 	// One by one: the times of commits are not quite in the order of the log.
 	i := slices.IndexFunc(c.recent, func(t companyTx) bool { return t.tx.Time >= at })
 	switch {
-	case i == 0:
-		return c.floor, nil
+	case i < 0 && len(c.recent) > 0:
+		return c.position, nil
+	case c.floorTime == 0 && i <= 0 || c.floorTime != 0 && at <= c.floorTime: // nor quite in order what the log has let go of
+		start := c.floor
+		if i > 0 {
+			start = c.recent[i-1].tx.End
+		}
+		return start, []gap{{to: c.floor, since: at, until: c.floorTime, because: "the log does not reach back so far"}}
 	case i < 0:
 		return c.position, nil
+	case i > 0:
+		return c.recent[i-1].tx.End, nil
 	}
-	return c.recent[i-1].tx.End, nil
+	return c.floor, nil
 }
 
 // head is what a listener is told when it begins.

@@ -1,10 +1,14 @@
 package stream
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/mapping/predicate"
 )
 
 // Commits are told from the first one at or after a time, also where another one stands
@@ -87,5 +91,98 @@ func TestRestartTwice(t *testing.T) {
 	}
 	if c.floor != 0x200 || c.position != 0x200 {
 		t.Errorf("the log begins at %s, the company is at %s, want 0/200", c.floor, c.position)
+	}
+}
+
+// A schema change that waits is overtaken by a restart, whose log is split by the new
+// shapes: what waits before the change is done by these, and none takes them back.
+func TestRestartOvertakesSchema(t *testing.T) {
+	h, c, s := benchHub(t, 0)
+	var served []*shape
+	probe := message{do: func() { served = append(served, c.served.shapes["appointments"]) }}
+	c.inbox.push(probe, 0)
+	for range 2 {
+		h.shapes = map[string]*shape{"appointments": newShape(s.mapping, s.catalog)}
+		h.tell(true, nil)
+		c.inbox.push(probe, 0)
+	}
+	h.restart(c)
+	for _, m := range c.inbox.take(nil) {
+		m.do()
+	}
+	last := h.shapes["appointments"]
+	if want := []*shape{last, last, last}; !slices.Equal(served, want) {
+		t.Errorf("served by %p, want %p", served, want)
+	}
+}
+
+// Nor does what a company that joined early is told of the stream's beginning.
+func TestGapAtTheBeginning(t *testing.T) {
+	h, c, _ := benchHub(t, 0)
+	h.beating = true // there is no database to ask
+	h.begin()
+	h.pass(&cdc.Transaction{End: 0x300, Gap: &cdc.Gap{}})
+	for _, m := range c.inbox.take(nil) {
+		m.do()
+	}
+	if c.floor != 0x300 {
+		t.Errorf("the log begins at %s, want 0/300", c.floor)
+	}
+}
+
+// A change that can't be decoded makes the hub talk to its companies in the middle of a
+// transaction: one that overflows then gets it once, and whole.
+func TestOverflowWithinTransaction(t *testing.T) {
+	h, c, s := benchHub(t, 0)
+	h.InboxBytes = 1 << 20
+	txs := benchTransactions(s, 8, 4, 1)
+	txs[0].Bytes = 1 << 24
+	last := txs[1]
+	last.Changes[1] = cdc.Change{Op: cdc.OpUndecodable, Relation: last.Changes[0].Relation, Err: errors.New("broken")}
+	h.batch(cdc.Batch{Transactions: txs, Progress: last.End})
+	if n := testutil.ToFloat64(h.Metrics.Overflows); n != 1 {
+		t.Fatalf("%v overflows, want 1", n)
+	}
+	var changes []int
+	for _, m := range c.inbox.take(nil) {
+		for i := range m.txs {
+			c.apply(&m.txs[i])
+		}
+		if m.do != nil {
+			m.do()
+		}
+	}
+	for _, tx := range c.recent {
+		changes = append(changes, len(tx.changes))
+	}
+	if want := []int{4, 3}; !slices.Equal(changes, want) || c.position != last.End {
+		t.Errorf("the log has transactions of %v changes up to %s, want %v and %s", changes, c.position, want, last.End)
+	}
+}
+
+// Nobody listens for who has left while it was found out where to begin.
+func TestListenAfterLeaving(t *testing.T) {
+	_, c, before := listenerOf(t)
+	c.unlisten(before, func() {})
+	before.session.left = true
+	late := &listener{session: before.session, request: before.request}
+	if err := c.listen(late, func() { t.Error("it was begun") }); err == nil || err.Code != CodeUnavailable || len(c.channels) > 0 {
+		t.Errorf("got %v, %d channels", err, len(c.channels))
+	}
+}
+
+// A view that ends in the middle of a commit takes what it had to say with it, and is not
+// read again.
+func TestViewEndsWithinCommit(t *testing.T) {
+	h, c, s := benchHub(t, 0)
+	v := c.viewOf(&query{shape: s, predicate: &predicate.Node{Kind: predicate.True}, columns: []int{0}, limit: 5})
+	v.loading = nil
+	v.add(op{kind: opAdded, key: "k", data: []byte("{}")})
+	c.closeView(v)
+	c.settleWindows()
+	c.position++
+	c.publish()
+	if chains, rereads := h.memory.chains.Load(), testutil.ToFloat64(h.Metrics.Rereads); chains != 0 || rereads != 0 {
+		t.Errorf("%d octets are held of a view that has ended, which was read again %v times", chains, rereads)
 	}
 }

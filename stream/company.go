@@ -100,7 +100,7 @@ func newCompany(h *Hub, id string) *company {
 	c.raiser = newRaiser(c)
 	c.takeLog(h.logOf(c))
 	c.last, c.after = h.here().last, h.after
-	c.published, c.at = c.position, cursor{c.position, c.last}
+	c.published, c.at = c.position, cursor{c.position, c.last, c.served.life}
 	return c
 }
 
@@ -226,7 +226,7 @@ func (c *company) publish() {
 		for sub := range v.subscribers {
 			s := sub.session
 			c.touched[s] = struct{}{}
-			if sub.watch != nil && s.user != nil && len(v.fresh) > 0 && !s.paused {
+			if sub.lookup() && s.user != nil && len(v.fresh) > 0 && !s.paused {
 				s.paused = true
 				others = append(others, s)
 			}
@@ -238,7 +238,7 @@ func (c *company) publish() {
 			c.touched[l.session] = struct{}{}
 		}
 	}
-	c.published, c.stamp, c.at = c.position, c.time, cursor{c.position, c.last}
+	c.published, c.stamp, c.at = c.position, c.time, cursor{c.position, c.last, c.served.life}
 	c.sealed.Store(nil)
 	c.mu.Unlock()
 	for _, ch := range c.dirtyChannels {
@@ -339,7 +339,8 @@ func (c *company) cursor() string {
 // adopt takes new shapes: subscriptions of changed tables are made anew, those
 // of tables that can't be served any more end. The views of reread are read again.
 func (c *company) adopt(served *tables, reread []*shape) {
-	again := c.served.mapping != served.mapping || len(c.served.broken) != len(served.broken) // quarantined: who listens there is told
+	before := c.served
+	again := before.mapping != served.mapping || len(before.broken) != len(served.broken) // quarantined: who listens there is told
 	c.served = served
 	for _, s := range reread {
 		if t := c.tables[s]; t != nil && served.broken[s.mapping.Name] == nil {
@@ -366,6 +367,7 @@ func (c *company) adopt(served *tables, reread []*shape) {
 	if again {
 		c.regrantAll()
 	}
+	c.tellHoles(before)
 }
 
 // pause keeps the sessions of subscriptions where they are while these are made

@@ -16,10 +16,12 @@ import (
 // cursor is where a client is: a position, and the last commit in the log up to
 // there, of whichever company. That names the history that the position belongs to: a
 // slot has no identity, and a server put back from a backup keeps the one it had. An
-// idle database gets heartbeats, so that there is such a commit.
+// idle database gets heartbeats, so that there is such a commit. life is a digest of
+// what the tables were then, see Hub.
 type cursor struct {
 	position cdc.LSN
 	last     commit
+	life     uint32
 }
 
 // commit identifies a commit. Without an xid it is none: nothing can be gone on from
@@ -79,9 +81,10 @@ func (s *sealer) appendEventID(dst []byte, at cdc.LSN, index, ordinal int) []byt
 // seal encrypts a cursor for the clients of one company. The nonce is made from
 // the content, so that equal ones only ever stand for the same cursor.
 func (s *sealer) seal(epoch, company string, c cursor) string {
-	plain := binary.BigEndian.AppendUint64(make([]byte, 0, 40), uint64(c.position))
+	plain := binary.BigEndian.AppendUint64(make([]byte, 0, 44), uint64(c.position))
 	plain = binary.BigEndian.AppendUint32(plain, c.last.xid)
 	plain = binary.BigEndian.AppendUint64(plain, uint64(c.last.time))
+	plain = binary.BigEndian.AppendUint32(plain, c.life)
 	plain = binary.AppendUvarint(plain, uint64(c.position-c.last.end))
 	bound := s.digest(epoch, company)
 	nonce := s.digest(string(bound), string(plain))[:s.aead.NonceSize()]
@@ -93,11 +96,11 @@ func (s *sealer) open(epoch, company, text string) (cursor, bool) {
 	sealed, err := base64.RawURLEncoding.DecodeString(text)
 	if n := s.aead.NonceSize(); err == nil && len(sealed) > n {
 		plain, err := s.aead.Open(nil, sealed[:n], sealed[n:], s.digest(epoch, company))
-		if err != nil || len(plain) < 21 {
+		if err != nil || len(plain) < 25 {
 			return cursor{}, false
 		}
-		c := cursor{position: cdc.LSN(binary.BigEndian.Uint64(plain))}
-		behind, _ := binary.Uvarint(plain[20:])
+		c := cursor{position: cdc.LSN(binary.BigEndian.Uint64(plain)), life: binary.BigEndian.Uint32(plain[20:])}
+		behind, _ := binary.Uvarint(plain[24:])
 		c.last = commit{end: c.position - cdc.LSN(behind), xid: binary.BigEndian.Uint32(plain[8:]), time: int64(binary.BigEndian.Uint64(plain[12:]))}
 		return c, true
 	}

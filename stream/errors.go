@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 )
 
 // Code is one of the error codes that clients see.
@@ -49,6 +50,8 @@ func (c Code) HTTPStatus() int {
 type Error struct {
 	Code    Code   `json:"code"`
 	Message string `json:"message"`
+
+	after time.Duration // it may be otherwise then; zero: not said
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }

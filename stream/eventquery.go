@@ -116,6 +116,9 @@ func (e *clientEvents) rooms(p *auth.Principal, served *tables) ([]room, *Error)
 // rowRoom reads the room of one row, table:key.
 func rowRoom(p *auth.Principal, served *tables, text string) (room, *Error) {
 	name, value, _ := strings.Cut(text, ":")
+	if slices.ContainsFunc(served.unserved, func(t Unserved) bool { return t.Table == name && overlap(t.Roles, p.Roles) }) {
+		return room{kind: mapping.RoomRow, table: name}, nil // nothing is told of it
+	}
 	t, ok := served.mapping.Table(name)
 	if ok {
 		_, _, ok = t.Access(p.Roles, p.Attributes)
@@ -133,7 +136,7 @@ func rowRoom(p *auth.Principal, served *tables, text string) (room, *Error) {
 // compileEvents turns a request into what is listened for: the events that the roles
 // may get, in the rooms that the user may join.
 func compileEvents(p *auth.Principal, e *clientEvents, served *tables) (*eventQuery, *Error) {
-	if served.mapping == nil {
+	if served.mapping == nil || served.usersUnknown {
 		return nil, errorf(CodeUnavailable, "the server can't tell now which events there are: try again")
 	}
 	rooms, err := e.rooms(p, served)
@@ -147,13 +150,13 @@ func compileEvents(p *auth.Principal, e *clientEvents, served *tables) (*eventQu
 		if !ok {
 			continue
 		}
-		rules := readableRules(t.Events(), matching(t.Events(), e.Names), columns)
+		rules := readableRules(t.Events(), e.matching(t.Events()), columns)
 		if len(rules) == 0 {
 			continue
 		}
 		sh := served.shapes[t.Name]
 		if sh == nil || served.broken[t.Name] != nil {
-			q.gaps = append(q.gaps, gap{table: t.Name, because: "the table can't be served now"})
+			q.gaps = append(q.gaps, gap{table: t.Name, because: cantBeServed})
 			continue
 		}
 		for _, group := range byRooms(t.Events(), rules) {
@@ -171,6 +174,11 @@ func compileEvents(p *auth.Principal, e *clientEvents, served *tables) (*eventQu
 			_, _ = fmt.Fprintf(&id, "%p %p %v %v %q %q\x00", t, sh, columns, group.rules, access.Canonical(), where.Canonical())
 		}
 	}
+	for _, t := range served.unserved {
+		if overlap(t.Roles, p.Roles) && slices.ContainsFunc(t.Events, e.matches) {
+			q.gaps = append(q.gaps, gap{table: t.Table, because: cantBeServed})
+		}
+	}
 	slices.Sort(q.names)
 	q.names, q.id = slices.Compact(q.names), id.String()
 	switch {
@@ -182,11 +190,22 @@ func compileEvents(p *auth.Principal, e *clientEvents, served *tables) (*eventQu
 	return q, nil
 }
 
+const cantBeServed = "the table can't be served now"
+
+func overlap(a, b []string) bool {
+	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+}
+
+// matches reports whether the events of that name are asked for.
+func (e *clientEvents) matches(name string) bool {
+	return slices.ContainsFunc(e.Names, func(pattern string) bool { return mapping.MatchesEvent(pattern, name) })
+}
+
 // matching gives the places of the rules whose event is asked for.
-func matching(rules []*mapping.Event, patterns []string) []int {
+func (e *clientEvents) matching(rules []*mapping.Event) []int {
 	var at []int
 	for i, rule := range rules {
-		if slices.ContainsFunc(patterns, func(p string) bool { return mapping.MatchesEvent(p, rule.Name) }) {
+		if e.matches(rule.Name) {
 			at = append(at, i)
 		}
 	}

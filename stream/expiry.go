@@ -48,6 +48,9 @@ func (s *session) tokenEnds(expires time.Time) {
 		}
 		return
 	}
+	if !expires.Equal(s.principal.Load().Expires) { // renewed at the last moment
+		return
+	}
 	s.say(errorFrame(0, errorf(CodeUnauthenticated, "the token has expired: connect with a new one")))
 	s.close(CloseTokenExpired, "token expired")
 }

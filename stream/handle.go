@@ -19,7 +19,7 @@ type errorAnswer struct {
 }
 
 func errorFrame(id uint64, err *Error) errorAnswer {
-	return errorAnswer{Type: "error", ID: id, Code: err.Code, Message: err.Message}
+	return errorAnswer{Type: "error", ID: id, Code: err.Code, Message: err.Message, RetryMS: err.after.Milliseconds()}
 }
 
 type idAnswer struct {
@@ -93,7 +93,7 @@ func (s *session) awaitTurn() {
 // it where a subscription of that id goes on.
 func (s *session) refuse(about errorAnswer, err *Error) {
 	s.server.hub.Metrics.Errors.WithLabelValues(string(err.Code)).Inc()
-	about.Type, about.Code, about.Message = "error", err.Code, err.Message
+	about.Type, about.Code, about.Message, about.RetryMS = "error", err.Code, err.Message, err.after.Milliseconds()
 	s.say(about)
 }
 
@@ -112,7 +112,9 @@ func (s *session) subscribe(r *request) {
 		return
 	}
 	if most := s.server.options.Subscriptions; n >= most {
-		s.refuse(errorAnswer{ID: r.ID}, errorf(CodeResourceExhausted, "the connection has %d subscriptions (limits.subscriptions): end one first", most))
+		full := errorf(CodeResourceExhausted, "the connection has %d subscriptions (limits.subscriptions): end one first", most)
+		full.after = time.Second
+		s.refuse(errorAnswer{ID: r.ID}, full)
 		return
 	}
 	if r.Events != nil {
@@ -126,9 +128,7 @@ func (s *session) subscribe(r *request) {
 		s.refuse(errorAnswer{ID: r.ID}, err)
 		return
 	}
-	select { // not faster than its snapshots are read, wanted or not
-	case s.reading <- struct{}{}:
-	case <-s.server.hub.done:
+	if !s.awaitReads() {
 		return
 	}
 	sub := &subscription{id: r.ID, session: s, query: q, read: func() { <-s.reading }}
@@ -140,6 +140,32 @@ func (s *session) subscribe(r *request) {
 	s.queries = append(s.queries, sub)
 	s.mu.Unlock()
 	s.company.call(func() { s.company.subscribe(sub) })
+}
+
+// pulse is how often a client whose frames wait hears that somebody is there: a ping
+// waits behind them, and silence would be taken for a lost connection.
+const pulse = 5 * time.Second
+
+// awaitReads lets a client ask not faster than its snapshots are read, wanted or not;
+// false when the hub ends.
+func (s *session) awaitReads() bool {
+	select {
+	case s.reading <- struct{}{}:
+		return true
+	default:
+	}
+	beat := time.NewTicker(pulse)
+	defer beat.Stop()
+	for {
+		select {
+		case s.reading <- struct{}{}:
+			return true
+		case <-s.server.hub.done:
+			return false
+		case <-beat.C:
+			s.say(idAnswer{Type: "pong"})
+		}
+	}
 }
 
 // resumption reads what a client says it has, and waits until the company has come
@@ -165,15 +191,21 @@ func (s *session) reach(position cdc.LSN) bool {
 	patience := max(s.server.options.ResumePatience-s.waited, time.Millisecond)
 	defer func() { s.waited += time.Since(begun) }()
 	hub.awaitCompany(s.company, position, patience, s.gone, func() { close(reached) })
-	late := time.NewTimer(patience)
+	late, beat := time.NewTimer(patience), time.NewTicker(pulse)
 	defer late.Stop()
-	select {
-	case <-reached:
-		return true
-	case <-late.C:
-	case <-hub.done:
+	defer beat.Stop()
+	for {
+		select {
+		case <-reached:
+			return true
+		case <-late.C:
+			return false
+		case <-hub.done:
+			return false
+		case <-beat.C:
+			s.say(idAnswer{Type: "pong"})
+		}
 	}
-	return false
 }
 
 // listen opens a subscription to events.
@@ -202,12 +234,16 @@ func (s *session) listen(r *request) *Error {
 			switch {
 			case from != nil:
 				l.at, l.next = from.position, 0
+				l.gaps = s.company.missing(l.channel.query, from.cursor)
+				return
 			case r.Resume != nil:
 				l.gaps = []gap{{to: l.at, because: "the cursor is not of this history"}}
 			case since != 0:
 				l.at, l.gaps = s.company.since(since)
 				l.next = 0
 			}
+			served := s.company.served
+			l.gaps = append(l.gaps, served.holesOf(l.channel.query, l.at, served.lives[served.life])...)
 		})
 	})
 	if err != nil {

@@ -76,18 +76,32 @@ type Hub struct {
 	shapes      map[string]*shape // by the mapping's table name
 	relations   map[uint32]*shape // by relation OID, leaves included
 	bindings    map[*cdc.Relation]*binding
-	asked       map[*cdc.Relation]bool   // unknown or stale, and the schema was read for it
-	broken      map[string]*Error        // tables that can't be served, by name
-	prints      fingerprints             // of the catalogue in force
-	marks       map[cdc.TableName]string // what a table's rows must not outlive: cursors end with it
-	admitted    map[cdc.TableName]string // the place in the publication as of which a table is complete
-	look        chan struct{}            // capacity 1: the catalogue is to be looked at
-	see         chan struct{}            // capacity 1: the log is to be kept within its bounds
+	asked       map[*cdc.Relation]bool    // unknown or stale, and the schema was read for it
+	broken      map[string]*Error         // tables that can't be served, by name
+	quarantined map[string]bool           // those of them of which a change could not be decoded
+	prints      fingerprints              // of the catalogue in force
+	marks       map[cdc.TableName]string  // what a table's rows must not outlive: cursors end with it
+	admitted    map[cdc.TableName]string  // the place in the publication as of which a table is complete
+	admitting   map[cdc.TableName]string  // the place for which one waits to be
+	joining     map[cdc.TableName]joining // served tables that are not complete yet
+	look        chan struct{}             // capacity 1: the catalogue is to be looked at
+	see         chan struct{}             // capacity 1: the log is to be kept within its bounds
 	confirmed   atomic.Pointer[time.Time]
 	unconfirmed []unconfirmed
-	back        bool // the log is looked through: nothing is read for it
+	back        bool // the log is looked through: what can't be decoded is known
 	companies   map[string]*company
 	ring        ring
+	// known are tables as they were last served. What leaves one, a partition, the table
+	// itself where it is made anew, or what it was in the publication, takes changes with it
+	// that the log tells no more: holes. life is a digest of all of known, lives are those that
+	// have been.
+	known       map[string]tableLife
+	holes       map[string]hole
+	life        uint32
+	lives       map[uint32]uint64 // with their numbers, which rise
+	begun       cdc.LSN           // where the WAL was when known began
+	lifeN       uint64
+	told        uint64                       // how often companies were told what is served
 	logs        uint64                       // companyLogs so far
 	companyType atomic.Pointer[pgvalue.Type] // of the tables' company columns; nil: none was ever served
 	touched     []*company                   // by the transaction being routed
@@ -158,21 +172,24 @@ func NewHub(o Options) (*Hub, error) {
 		o.Metrics = NewMetrics()
 	}
 	return &Hub{
-		Options:   o,
-		memory:    memory{most: o.Memory},
-		sealer:    sealer,
-		ring:      ring{scopes: make(map[string]*scope)},
-		markedAt:  time.Now(),
-		calls:     make(chan func()),
-		look:      make(chan struct{}, 1),
-		see:       make(chan struct{}, 1),
-		running:   make(chan struct{}),
-		done:      make(chan struct{}),
-		bindings:  make(map[*cdc.Relation]*binding),
-		asked:     make(map[*cdc.Relation]bool),
-		broken:    make(map[string]*Error),
-		admitted:  make(map[cdc.TableName]string),
-		companies: make(map[string]*company),
+		Options:     o,
+		memory:      memory{most: o.Memory},
+		sealer:      sealer,
+		ring:        ring{scopes: make(map[string]*scope)},
+		markedAt:    time.Now(),
+		calls:       make(chan func()),
+		look:        make(chan struct{}, 1),
+		see:         make(chan struct{}, 1),
+		running:     make(chan struct{}),
+		done:        make(chan struct{}),
+		bindings:    make(map[*cdc.Relation]*binding),
+		asked:       make(map[*cdc.Relation]bool),
+		broken:      make(map[string]*Error),
+		quarantined: make(map[string]bool),
+		admitted:    make(map[cdc.TableName]string),
+		admitting:   make(map[cdc.TableName]string),
+		companies:   make(map[string]*company),
+		known:       make(map[string]tableLife),
 	}, nil
 }
 
@@ -184,6 +201,9 @@ func (h *Hub) Run(ctx context.Context) error {
 		cancel()
 		close(h.done)
 		h.group.Wait()
+		h.Metrics.Companies.Set(0) // they outlive the hub
+		h.Metrics.Views.Set(0)
+		h.Metrics.Quarantined.Set(0)
 	}()
 	schema, known := h.awaitSchema()
 	if schema == nil {
@@ -192,8 +212,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	for name, f := range known {
 		h.admitted[name] = f.Publication
 	}
+	h.begun = h.lostUpTo()
 	h.take(schema, known)
-	h.group.Go(func() { h.watchCatalog(known) })
+	h.group.Go(h.watchCatalog)
 	h.group.Go(h.watchVisibility)
 	close(h.running)
 	tick := time.NewTicker(2 * time.Millisecond)

@@ -25,11 +25,15 @@ func (q *inbox) push(m message, bytes int) int {
 	q.bytes += bytes
 	total := q.bytes
 	q.mu.Unlock()
+	q.wake()
+	return total
+}
+
+func (q *inbox) wake() {
 	select {
 	case q.ready <- struct{}{}:
 	default:
 	}
-	return total
 }
 
 // take returns all messages; spare is reused for the next ones.
@@ -41,12 +45,13 @@ func (q *inbox) take(spare []message) []message {
 	return taken
 }
 
-// restart lets the waiting transactions go and puts m before all that is left:
+// restart lets the waiting transactions go and puts first before all that is left:
 // what stands behind them must not be done as if they had been applied.
-func (q *inbox) restart(m message) {
+func (q *inbox) restart(first ...message) {
+	defer q.wake()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	kept := []message{m}
+	kept := first
 	for _, waiting := range q.messages {
 		if waiting.do != nil {
 			kept = append(kept, message{do: waiting.do})

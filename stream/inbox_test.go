@@ -17,7 +17,7 @@ func TestInboxRestart(t *testing.T) {
 		t.Fatalf("%d octets wait, want 400", waiting)
 	}
 	q.push(note("subscribe"), 0)
-	q.restart(note("restart"))
+	q.restart(note("restart"), note("adopt"))
 	q.push(note("after"), 0)
 	for _, m := range q.take(nil) {
 		if len(m.txs) > 0 {
@@ -27,9 +27,17 @@ func TestInboxRestart(t *testing.T) {
 			m.do()
 		}
 	}
-	if want := []string{"restart", "wait", "subscribe", "after"}; !slices.Equal(done, want) {
+	if want := []string{"restart", "adopt", "wait", "subscribe", "after"}; !slices.Equal(done, want) {
 		t.Errorf("done in the order %v, want %v", done, want)
 	}
+	<-q.ready
+	q.restart(note("again"))
+	select {
+	case <-q.ready:
+	default:
+		t.Error("an idle company is not woken by a restart")
+	}
+	q.take(nil)
 	if waiting := q.push(message{}, 7); waiting != 7 {
 		t.Errorf("%d octets wait, want 7", waiting)
 	}

@@ -2,18 +2,23 @@ package stream_test
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 
+	"github.com/walwire/walwire/internal/apptest"
 	"github.com/walwire/walwire/internal/pgtest"
 )
 
-// Enums as a column has them: itself, in an array, under a domain, in a composite.
+// Enums as a column has them: itself, in an array, under a domain, in a composite, in a range.
 const moodsSchema = `
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 CREATE DOMAIN temper AS mood CHECK (VALUE IS NOT NULL);
 CREATE TYPE tone AS ENUM ('high'); -- in an array only
 CREATE TYPE pair AS (a mood, n int);
-CREATE TABLE moods (id int PRIMARY KEY, company int NOT NULL, m mood NOT NULL, ms mood[] NOT NULL, d temper, p pair, tones tone[] NOT NULL DEFAULT '{}');
+CREATE TYPE hue AS ENUM ('dim', 'lit'); -- in a range only
+CREATE TYPE hues AS RANGE (subtype = hue);
+CREATE TABLE moods (id int PRIMARY KEY, company int NOT NULL, m mood NOT NULL, ms mood[] NOT NULL, d temper, p pair, tones tone[] NOT NULL DEFAULT '{}', h hues NOT NULL DEFAULT '[dim,lit]');
 ALTER TABLE moods REPLICA IDENTITY FULL;
 CREATE PUBLICATION walwire FOR TABLE moods;
 INSERT INTO moods SELECT g, 1, (ARRAY['sad', 'ok', 'happy'])[1 + g % 3]::mood, ARRAY['ok', 'sad']::mood[], 'ok', ROW('ok', 1)::pair FROM generate_series(1, 20) g;`
@@ -21,9 +26,9 @@ INSERT INTO moods SELECT g, 1, (ARRAY['sad', 'ok', 'happy'])[1 + g % 3]::mood, A
 const moodsConfig = `  moods: {table: public.moods, company: company, roles: {owner: {rows: true, columns: "*"}}}
 `
 
-const moodsLine = `SELECT id || '|' || m || '|' || to_jsonb(ms::text[])::text || '|' || d || '|' || p::text FROM moods WHERE company = 1`
+const moodsLine = `SELECT id || '|' || m || '|' || to_jsonb(ms::text[])::text || '|' || d || '|' || p::text || '|' || h FROM moods WHERE company = 1`
 
-var moodsColumns = []string{"id", "m", "ms", "d", "p"}
+var moodsColumns = []string{"id", "m", "ms", "d", "p", "h"}
 
 var moodsQueries = []lifeQuery{
 	{"owner", `{"table":"moods"}`, moodsColumns, moodsLine},
@@ -47,6 +52,7 @@ func TestLifeEnums(t *testing.T) {
 	l.step(`UPDATE moods SET m = 'blue' WHERE id < 5`)
 	l.silent(`UPDATE moods SET m = 'blue', d = 'blue' WHERE id % 3 = 0`, `ALTER TYPE mood RENAME VALUE 'blue' TO 'navy'`, `UPDATE moods SET m = 'navy' WHERE id % 5 = 0`)
 	l.silent(`ALTER TABLE moods ALTER m TYPE mood USING 'happy'::mood`)
+	l.silent(`ALTER TYPE hue RENAME VALUE 'dim' TO 'dark'`)
 	l.silent(`ALTER TYPE pair ADD ATTRIBUTE more text`)
 	l.step(`UPDATE moods SET p = ROW('happy', 3, 'x') WHERE id = 3`)
 
@@ -89,11 +95,19 @@ func TestLifeUnseenThroughChange(t *testing.T) {
 	l.Exec(`ALTER SYSTEM SET synchronous_standby_names = 'nobody'`)
 	l.Exec(`SELECT pg_reload_conf()`)
 	writer, written := pgtest.MustConnect(t, l.AdminURL), make(chan error, 1)
-	for name := ""; name != "nobody"; { // the session takes it up with its next statement
-		if err := writer.QueryRow(t.Context(), `SHOW synchronous_standby_names`).Scan(&name); err != nil {
-			t.Fatal(err)
+	probe, probed := pgtest.MustConnect(t, l.AdminURL), make(chan error, 1)
+	var hangs atomic.Bool
+	go func() {
+		var err error
+		for err == nil && !hangs.Load() { // the last one waits
+			_, err = probe.Exec(context.Background(), `SELECT pg_logical_emit_message(true, 'probe', '')`)
 		}
+		probed <- err
+	}()
+	for n := 0; n == 0; {
+		l.Scan(&n, `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
 	}
+	hangs.Store(true)
 	go func() {
 		_, err := writer.Exec(context.Background(), `INSERT INTO moods VALUES (0, 1, 'happy', '{}', 'ok', ROW('ok', 2))`)
 		written <- err
@@ -103,20 +117,35 @@ func TestLifeUnseenThroughChange(t *testing.T) {
 		c.Read()
 	}
 	var seen int
-	l.Scan(&seen, `SELECT count(*) FROM moods`)
+	if l.Scan(&seen, `SELECT count(*) FROM moods`); seen != 20 {
+		t.Error("the commit is visible")
+	}
 	l.Exec(`ALTER TYPE mood ADD VALUE 'great'`)
 	for _, q := range l.shown {
 		for q.Resets == 0 {
 			c.Read()
 		}
 		if _, ok := q.Rows["[0]"]; !ok {
-			t.Errorf("a row of a commit that snapshots don't see yet (they see %d rows) is gone", seen)
+			t.Error("a row of a commit that snapshots don't see yet is gone")
 		}
 	}
 	l.Exec(`ALTER SYSTEM RESET synchronous_standby_names`)
 	l.Exec(`SELECT pg_reload_conf()`)
-	if err := <-written; err != nil {
+	if err := errors.Join(<-written, <-probed); err != nil {
 		t.Fatal(err)
 	}
 	l.settle("visible", false)
+}
+
+// An enum's type has another name, which neither the stream nor the fingerprint says.
+func TestEnumTypeIsRenamed(t *testing.T) {
+	s := apptest.Start(t, lifeOptions(moodsSchema, moodsConfig, "moods"))
+	s.Connect(s.Owner("1")).Open(1, `{"table":"moods","where":[["m","==","ok"]]}`)
+	s.Exec(`ALTER TYPE mood RENAME TO feeling`)
+	q := s.Connect(s.Owner("1")).Open(1, `{"table":"moods","where":[["m","==","happy"]]}`)
+	var want int
+	s.Scan(&want, `SELECT count(*) FROM moods WHERE m = 'happy'`)
+	if len(q.Rows) != want || want == 0 {
+		t.Errorf("%d rows, want %d", len(q.Rows), want)
+	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/walwire/walwire/internal/apptest"
 	"github.com/walwire/walwire/internal/pgtest"
 )
 
@@ -66,5 +67,21 @@ func TestLifePrepared(t *testing.T) {
 	l.step(`COMMIT PREPARED 'second'`)
 	if _, resets := l.counts(); resets > 0 {
 		t.Errorf("%d resets, want none", resets)
+	}
+}
+
+// A key that compares equal and is printed otherwise is another key for who shows it.
+func TestPaddedKey(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{
+		Schema: `CREATE TABLE items (id bpchar PRIMARY KEY, company int NOT NULL); ALTER TABLE items REPLICA IDENTITY FULL;
+			CREATE PUBLICATION walwire FOR TABLE items; INSERT INTO items VALUES ('a', 1)`,
+		Config: itemsConfig, Tables: []pgx.Identifier{{"public", "items"}},
+	})
+	c := s.Connect(s.Owner("1"))
+	q := c.Open(1, `{"table":"items"}`)
+	s.Exec(`UPDATE items SET id = 'a  ' WHERE id = 'a'`)
+	s.Wait(c)
+	if len(q.Rows) != 1 || q.Rows[`["a  "]`] == nil {
+		t.Errorf("rows %v", q.Rows)
 	}
 }

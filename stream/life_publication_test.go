@@ -165,3 +165,52 @@ func TestLifeRefused(t *testing.T) {
 		})
 	}
 }
+
+// A table leaves the publication and is back before anybody has looked, while a writer of
+// another one is open: what was written between is shown before that one ends.
+func TestLifeLeavesAndJoinsUnseen(t *testing.T) {
+	l := startTasks(t, lookOften)
+	writer := pgtest.MustConnect(t, l.AdminURL)
+	pgtest.MustExec(t, writer, `BEGIN; UPDATE calm SET v = v + 1`)
+	sql := `BEGIN; ALTER PUBLICATION walwire DROP TABLE tasks; UPDATE tasks SET v = v + 3; ALTER PUBLICATION walwire ADD TABLE tasks; COMMIT`
+	l.Exec(sql)
+	l.check(l.stays, l.shown, sql, true)
+	back, queries := l.connect(l.away)
+	l.check(back, queries, sql, true)
+	l.leave(back)
+	pgtest.MustExec(t, writer, `COMMIT`)
+	l.step(`UPDATE tasks SET v = v + 1`)
+}
+
+// A table leaves the publication and is back, unseen, while transactions are open that
+// write to it in between: of what they tell of it nobody is shown the half, nor goes on from
+// it, however long another one stays open.
+func TestLifeJoinsWhileWritersAreOpen(t *testing.T) {
+	l := startTasks(t, lookNever) // but for who comes back
+	idle, half, silent := pgtest.MustConnect(t, l.AdminURL), pgtest.MustConnect(t, l.AdminURL), pgtest.MustConnect(t, l.AdminURL)
+	pgtest.MustExec(t, idle, `BEGIN; UPDATE calm SET v = v + 1`)
+	l.Exec(`ALTER PUBLICATION walwire DROP TABLE tasks`)
+	pgtest.MustExec(t, half, `BEGIN; INSERT INTO tasks (id, company, v) VALUES (1001, 1, 100); UPDATE tasks SET v = 50 WHERE id = 4; DELETE FROM tasks WHERE id = 6`)
+	pgtest.MustExec(t, silent, `BEGIN; UPDATE tasks SET v = 70 WHERE id = 8`)
+	l.Exec(`ALTER PUBLICATION walwire ADD TABLE tasks`)
+	pgtest.MustExec(t, half, `INSERT INTO tasks (id, company, v) VALUES (1003, 1, 101)`)
+	again := func(what string, later bool) {
+		t.Helper()
+		l.check(l.stays, l.shown, what, later)
+		back, queries := l.connect(l.away)
+		l.check(back, queries, what+" (came back)", later)
+		l.leave(back)
+	}
+	back, _ := l.connect(l.away)
+	for _, c := range back {
+		l.Wait(c) // it is noticed now
+	}
+	l.leave(back)
+	again("before they have ended", false)
+	pgtest.MustExec(t, half, `COMMIT`)
+	again("one tells the half", false)
+	pgtest.MustExec(t, silent, `COMMIT`)
+	again("one tells nothing", true)
+	pgtest.MustExec(t, idle, `COMMIT`)
+	l.step(`UPDATE tasks SET v = v + 1`)
+}

@@ -4,6 +4,11 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/walwire/walwire/internal/app"
+	"github.com/walwire/walwire/internal/apptest"
 )
 
 const lotsSchema = `
@@ -171,4 +176,72 @@ func TestLifeTableRecreated(t *testing.T) {
 	l.stay()
 	l.settle("made anew", false)
 	l.step(`SELECT` + writeTasks)
+}
+
+// A table that had one partition when walwire started has gained another: where the first
+// is emptied, the rows of the second stay.
+func TestTruncatedWhilePartitionsAreNew(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{
+		Schema: `CREATE TABLE items (id int PRIMARY KEY, company int NOT NULL, v int NOT NULL) PARTITION BY RANGE (id);
+			CREATE TABLE items_1 PARTITION OF items FOR VALUES FROM (0) TO (100);
+			ALTER TABLE items_1 REPLICA IDENTITY FULL; CREATE PUBLICATION walwire FOR ALL TABLES;`,
+		Config: itemsConfig, Tables: []pgx.Identifier{{"public", "items"}}, Tuning: app.Tuning{CatalogInterval: lookNever},
+	})
+	s.Exec(`INSERT INTO items VALUES (1, 1, 0)`)
+	c := s.Connect(s.Owner("1"))
+	q := c.Open(1, `{"table":"items"}`)
+	s.Exec(`CREATE TABLE items_2 PARTITION OF items FOR VALUES FROM (100) TO (200); ALTER TABLE items_2 REPLICA IDENTITY FULL`)
+	s.Exec(`INSERT INTO items VALUES (101, 1, 0)`)
+	s.Wait(c)
+	if len(q.Rows) != 2 {
+		t.Fatalf("rows %v", q.Rows)
+	}
+	s.Exec(`TRUNCATE items_1`)
+	s.Wait(c)
+	if len(q.Rows) != 1 || q.Rows["[101]"] == nil {
+		t.Errorf("rows %v", q.Rows)
+	}
+}
+
+// A table gains a child by inheritance, as it had one before: it is not served, as a
+// SELECT from it shows the child's rows.
+func TestLifeInherited(t *testing.T) {
+	l := startLife(t, lifeOptions(tasksSchema+`CREATE TABLE kid () INHERITS (tasks); DROP TABLE kid;`, tasksConfig, "tasks", "calm"), tasksQueries[:1])
+	l.Exec(`CREATE TABLE kid () INHERITS (tasks); GRANT SELECT ON kid TO PUBLIC; INSERT INTO kid (id, company, v) VALUES (2002, 1, 77)`)
+	l.mustEnd(0, "failed-precondition", "can't be served now")
+}
+
+// The role may not read a table any more, or only through policies: its queries end, its
+// events are a gap, and the server says that it is not ready; until it may again.
+func TestLifeUnreadable(t *testing.T) {
+	for sql, mend := range map[string]string{
+		`REVOKE SELECT ON tasks FROM ROLE`:                `GRANT SELECT ON tasks TO ROLE`,
+		`ALTER TABLE tasks ENABLE ROW LEVEL SECURITY`:     `ALTER USER ROLE BYPASSRLS`,
+		`REVOKE USAGE ON SCHEMA public FROM PUBLIC, ROLE`: `GRANT USAGE ON SCHEMA public TO ROLE`,
+	} {
+		t.Run(sql, func(t *testing.T) {
+			s := startTold(t)
+			c := s.Connect(s.Owner("1"))
+			q, f := c.Open(1, `{"table":"tasks"}`), c.Listen(2, `{"names":["task.*"]}`)
+			var role string
+			s.Scan(&role, `SELECT usename FROM pg_stat_activity WHERE datname = current_database() AND usename LIKE 'walwire_%' LIMIT 1`)
+			s.Exec(strings.ReplaceAll(sql, " ROLE", " "+role))
+			for q.Err == nil {
+				c.Read()
+			}
+			s.Exec(`INSERT INTO tasks VALUES (1, 1, 'secret')`)
+			s.Wait(c)
+			if got := heard(f); q.Err.Code != "failed-precondition" || !strings.HasPrefix(got, "gap:tasks") || strings.Contains(got, "created") {
+				t.Errorf("the query ended with %v; heard %q", q.Err, got)
+			}
+			if status, _ := call(t, "GET", s.URL()+"/readyz", "", ""); status != 503 {
+				t.Errorf("readyz says %d", status)
+			}
+			s.Exec(strings.ReplaceAll(mend, " ROLE", " "+role))
+			openAgain(s.Connect(s.Owner("1")), 1, `{"table":"tasks"}`)
+			if status, _ := call(t, "GET", s.URL()+"/readyz", "", ""); status != 200 {
+				t.Errorf("mended, readyz says %d", status)
+			}
+		})
+	}
 }

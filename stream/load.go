@@ -198,6 +198,7 @@ func (c *company) finish(v *view, l *loading, r loaded, attempt int) {
 		return
 	}
 	if !c.suffices(l, &r.snapshot) {
+		l.require = slices.DeleteFunc(l.require, r.snapshot.Sees) // so will the next one
 		c.read(v, l, attempt+1)
 		return
 	}
@@ -325,12 +326,16 @@ func (c *company) endLoad(v *view, err *Error) {
 // loadFailed ends the view where trying again can't help.
 func (c *company) loadFailed(v *view, l *loading, err error, attempt int) {
 	var known *Error
+	var row *rowError
 	var pg *pgconn.PgError
 	switch {
 	case errors.As(err, &known):
 		c.endLoad(v, known)
+	case errors.As(err, &row):
+		c.log.Error("a row can't be served; its live query ends", "table", v.table.shape.mapping.Name, "error", err)
+		c.endLoad(v, unreadable(v.table.shape))
 	case errors.Is(err, context.Canceled):
-	case errors.Is(err, cdc.ErrShapeChanged) || errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "42703" || pg.Code == "42883" || pg.Code == "0A000"):
+	case errors.Is(err, cdc.ErrShapeChanged) || errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "42703" || pg.Code == "42704" || pg.Code == "42883" || pg.Code == "0A000"):
 		// The table was altered: the schema comes first, and makes the views anew.
 		h, sh := c.hub, v.table.shape
 		h.post(func() {
@@ -340,7 +345,11 @@ func (c *company) loadFailed(v *view, l *loading, err error, attempt int) {
 		})
 		c.read(v, l, attempt+1)
 	case errors.As(err, &pg) && pg.Code == "57014": // query_canceled: the statement timeout
-		c.endLoad(v, errorf(CodeResourceExhausted, "the query took longer than limits.snapshot_timeout: narrow its filter"))
+		slow := errorf(CodeResourceExhausted, "the query took longer than limits.snapshot_timeout: narrow its filter")
+		if l.baseline != nil { // it was quick enough before
+			slow.after = 30 * time.Second
+		}
+		c.endLoad(v, slow)
 	case errors.As(err, &pg) && (pg.Code == "42501" || pg.Code[:2] == "22"):
 		c.log.Error("snapshot refused by the database", "table", v.table.shape.mapping.Name, "error", err)
 		c.endLoad(v, errorf(CodeFailedPrecondition, "the server can't read table %s: its log says more", v.table.shape.mapping.Name))

@@ -12,9 +12,9 @@ import (
 //     are begun anew instead;
 //  2. from 90 % on, the log of recent changes, from which clients resume, down to a
 //     quarter of retention.memory, or of this;
-//  3. at 100 %, live queries that nobody has open yet are refused;
-//  4. from 110 % on, the largest live query of a company that holds more than its share
-//     ends.
+//  3. at 100 %, live queries that nobody has open yet are refused to companies that hold
+//     more than their share, at 110 % to all;
+//  4. from 110 % on, the largest live query of such a company ends.
 //
 // Safe for concurrent use. The zero value bounds nothing.
 type memory struct {
@@ -68,9 +68,23 @@ func (c *company) appendLocked(ch *chain, fresh []*entry) {
 	c.hub.memory.chains.Add(int64(ch.bytes - before))
 }
 
+// greedy reports whether the company holds more than its share.
+func (c *company) greedy() bool {
+	m := &c.hub.memory
+	return c.rowBytes*max(m.companies.Load(), 1) >= m.most
+}
+
+// full reports whether the company can't be given more live queries.
+func (c *company) full() bool {
+	m := &c.hub.memory
+	return m.over(110) || m.over(100) && c.greedy()
+}
+
 // errMemory refuses a live query.
 func errMemory() *Error {
-	return errorf(CodeResourceExhausted, "the server holds as many rows as it may (limits.memory): ask for fewer rows, or try again later")
+	err := errorf(CodeResourceExhausted, "the server holds as many rows as it may (limits.memory): ask for fewer rows, or try again later")
+	err.after = 5 * time.Second
+	return err
 }
 
 // shedPause is how often a company looks whether it holds too much.
@@ -79,8 +93,7 @@ const shedPause = 100 * time.Millisecond
 // shed ends the company's largest live query where it holds more than its share of far
 // too much.
 func (c *company) shed() {
-	m := &c.hub.memory
-	if !m.over(110) || time.Since(c.shedAt) < shedPause || c.rowBytes*max(m.companies.Load(), 1) < m.most {
+	if !c.hub.memory.over(110) || time.Since(c.shedAt) < shedPause || !c.greedy() {
 		return
 	}
 	c.shedAt = time.Now()

@@ -15,29 +15,47 @@ func TestMemory(t *testing.T) {
 	s.Exec(seed)
 	s.Exec(`INSERT INTO clients (company_id, name) SELECT '` + companyA + `', 'client ' || n || repeat('x', 900) FROM generate_series(1, 3000) n`)
 	c := s.Connect(s.Owner(companyA))
+	s.Wait(c) // for the INSERT to be in the log
 	query := func(n int) string {
 		return fmt.Sprintf(`{"table":"clients","columns":["name"],"where":[["name","starts-with","client %d"]]}`, n)
 	}
 	open := make(map[int]*apptest.Query)
 	refused := 0
-	for n := 1; n <= 9; n++ { // about 1,100 rows of 1.2 KB each for a leading 1, and 2, then 111
-		q := c.Subscribe(n, query(n))
+	for id, n := 1, 1; n <= 9; id++ { // about 1,100 rows of 1.2 KB each for a leading 1, and 2, then 111
+		q := c.Subscribe(id, query(n))
 		for !q.Loaded && q.Err == nil {
 			c.Read()
 		}
+		switch {
+		case q.Err == nil:
+			open[id] = q
+			n++
+		case q.Err.Code != "resource-exhausted" || q.Err.Message == "":
+			t.Fatalf("query %d: %s", n, q.Err)
+		case len(open) == 0: // the log of the INSERT has not given way yet
+			s.Exec(`UPDATE staff SET name = name || '.'`)
+			s.Wait(c)
+		default:
+			refused++
+			n++
+		}
+	}
+	s.Wait(c)
+	ended := 0
+	for id, q := range open { // what was let in and was too much then
 		if q.Err == nil {
-			open[n] = q
 			continue
 		}
-		refused++
-		if q.Err.Code != "resource-exhausted" || q.Err.Message == "" {
-			t.Errorf("query %d: %s", n, q.Err)
+		if q.Err.Code != "resource-exhausted" {
+			t.Errorf("query %d ended: %s", id, q.Err)
 		}
+		delete(open, id)
+		ended++
 	}
-	t.Logf("%d queries open, %d refused", len(open), refused)
-	if refused == 0 || len(open) == 0 {
-		t.Fatalf("%d open, %d refused", len(open), refused)
+	if refused+ended == 0 || len(open) == 0 {
+		t.Fatalf("%d open, %d refused, %d ended", len(open), refused, ended)
 	}
+	t.Logf("%d queries open, %d refused, %d ended", len(open), refused, ended)
 	s.Exec(`UPDATE clients SET name = name || '!' WHERE name LIKE 'client %'`)
 	s.Wait(c)
 	for n, q := range open {
@@ -63,7 +81,7 @@ func TestMemory(t *testing.T) {
 		c.Forget(n)
 	}
 	s.Wait(c)
-	for n := 100; ; n++ { // once the log has been cut, too
+	for n := 10_000; ; n++ { // once the log has been cut, too
 		q := c.Subscribe(n, query(3))
 		for !q.Loaded && q.Err == nil {
 			c.Read()
@@ -108,4 +126,63 @@ func TestMemoryGrows(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A window holds what it shows and some rows beyond, however many come behind those.
+func TestMemoryOfWindow(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) { c.Limits.Memory = 1 << 20 }})
+	s.Exec(seed)
+	a := s.Connect(s.Owner(companyA))
+	q := a.Open(1, `{"table":"clients","columns":["name"],"orderBy":["name"],"limit":2}`)
+	for range 20 {
+		s.Exec(`INSERT INTO clients (company_id, name) SELECT '` + companyA + `', 'zz' || repeat('x', 900) || n FROM generate_series(1, 200) n`)
+		s.Wait(a)
+	}
+	if q.Err != nil {
+		t.Fatalf("ended: %s", q.Err)
+	}
+	for n := 2; ; n++ { // once the log has been cut
+		other := a.Subscribe(n, `{"table":"staff"}`)
+		for !other.Loaded && other.Err == nil {
+			a.Read()
+		}
+		if other.Err == nil {
+			break
+		}
+		s.Exec(`UPDATE staff SET name = name || '.'`)
+		s.Wait(a)
+		if n == 1000 {
+			t.Fatalf("no room again: %s", other.Err)
+		}
+	}
+	if q.Err != nil {
+		t.Errorf("ended: %s", q.Err)
+	}
+}
+
+// Who holds more than its share leaves the others room.
+func TestMemoryOfOthers(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) { c.Limits.Memory = 2 << 20 }})
+	s.Exec(seed)
+	s.Exec(`INSERT INTO clients (company_id, name) SELECT '` + companyA + `', 'client ' || n || repeat('x', 900) FROM generate_series(1, 100) n`)
+	a, b := s.Connect(s.Owner(companyA)), s.Connect(s.Owner(companyB))
+	for n := 1; ; n++ { // the same rows, each time encoded otherwise
+		columns := `"name"`
+		for bit, column := range []string{"email", "phone", "status", "tags", "user_id", "preferences"} {
+			if n>>bit&1 != 0 {
+				columns += `,"` + column + `"`
+			}
+		}
+		q := a.Subscribe(n, `{"table":"clients","columns":[`+columns+`]}`)
+		for !q.Loaded && q.Err == nil {
+			a.Read()
+		}
+		if q.Err != nil {
+			break
+		}
+		if n == 60 {
+			t.Fatal("nothing is refused")
+		}
+	}
+	b.Open(1, `{"table":"clients","columns":["name"]}`)
 }

@@ -147,7 +147,10 @@ func (s *session) ask(ctx context.Context, raw json.RawMessage) (*base, cdc.LSN,
 		err  *Error
 	}
 	answers := make(chan answer, 1)
-	sub := &subscription{session: s, query: q, read: func() {}, watch: &watch{ready: func(b *base, at cdc.LSN, err *Error) {
+	sub := &subscription{session: s, query: q, read: func() {}, watch: &watch{once: true, ready: func(b *base, at cdc.LSN, err *Error) {
+		if no := s.cutOff(); no != nil {
+			b, err = nil, no
+		}
 		select {
 		case answers <- answer{b, at, err}:
 		default: // answered before
@@ -162,6 +165,28 @@ func (s *session) ask(ctx context.Context, raw json.RawMessage) (*base, cdc.LSN,
 	case <-s.server.hub.done:
 		return nil, 0, errorf(CodeUnavailable, "the server stops: try again")
 	}
+}
+
+// cutOff says why a session that answers one request may show nothing any more, nil
+// where it may. In its company's goroutine.
+func (s *session) cutOff() *Error {
+	switch end := s.revoked; {
+	case end != nil && end.code == CloseAccessEnded:
+		return errorf(CodePermissionDenied, "%s", end.reason)
+	case end != nil || s.ending() != nil:
+		return errorf(CodeUnavailable, "rights changed meanwhile: try again")
+	}
+	if expires := s.principal.Load().Expires; !time.Now().Before(expires) {
+		return errorf(CodeUnauthenticated, "the token has expired meanwhile")
+	}
+	unknown := s.rules != s.server.usersRules.Load()
+	for _, sub := range s.subscriptions {
+		unknown = unknown || sub.lookup() && sub.held
+	}
+	if unknown {
+		return errorf(CodeUnavailable, "rights are being read again: try again")
+	}
+	return nil
 }
 
 // writeRows writes a snapshot as one object.

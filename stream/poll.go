@@ -26,6 +26,7 @@ type polling struct {
 	over   bool // nothing more comes
 	n      int64
 	answer []byte          // to poll n
+	begun  int             // counts the polls that came, also those that came again
 	waits  context.Context // of the poll that waits; nil: none
 	cancel context.CancelFunc
 	idle   *time.Timer // ends the session when no poll comes
@@ -71,7 +72,9 @@ func (t *polling) Cut() {
 	if t.cancel != nil {
 		t.cancel()
 	}
-	t.idle.Reset(0)
+	if t.idle != nil { // else it is about to be entered
+		t.idle.Reset(0)
+	}
 }
 
 // Close implements transport. What waits can still be polled, until no poll comes.
@@ -93,22 +96,23 @@ func (t *polling) endLocked() {
 }
 
 // begin makes ctx the poll that waits; the one before, if it still waits, has been given
-// up by its client. known is the answer that poll n had already.
-func (t *polling) begin(ctx context.Context, n int64) (poll context.Context, known []byte, err *Error) {
+// up by its client. known is the answer that poll n had already. at is for rest.
+func (t *polling) begin(ctx context.Context, n int64) (poll context.Context, known []byte, at int, err *Error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.begun++
 	if t.cancel != nil {
 		t.cancel()
 	}
 	t.idle.Stop()
 	switch {
 	case n == t.n && t.answer != nil:
-		return nil, t.answer, nil
+		return nil, t.answer, t.begun, nil
 	case n != t.n+1:
-		return nil, nil, errorf(CodeFailedPrecondition, "poll %d does not follow %d: connect again", n, t.n)
+		return nil, nil, t.begun, errorf(CodeFailedPrecondition, "poll %d does not follow %d: connect again", n, t.n)
 	}
 	t.waits, t.cancel = context.WithCancel(ctx)
-	return t.waits, nil, nil
+	return t.waits, nil, t.begun, nil
 }
 
 // take makes what waits the answer to poll n; false when another poll has come.
@@ -136,10 +140,13 @@ func (t *polling) take(poll context.Context, n int64) ([]byte, bool) {
 	return t.answer, true
 }
 
-// rest waits for the next poll, at most so long.
-func (t *polling) rest(patience time.Duration) {
+// rest waits for the next poll, at most so long, unless one has begun since at.
+func (t *polling) rest(at int, patience time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.begun != at {
+		return
+	}
 	if t.cancel != nil {
 		t.cancel()
 	}
@@ -196,10 +203,10 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) answerPoll(w http.ResponseWriter, r *http.Request, k keyed, body *polled, wait time.Duration) {
 	t := k.polling
-	poll, answer, err := t.begin(r.Context(), body.Poll)
+	poll, answer, at, err := t.begin(r.Context(), body.Poll)
 	if err != nil {
 		k.session.close(ClosePollOrder, err.Message)
-		t.rest(s.options.PingInterval)
+		t.rest(at, s.options.PingInterval)
 		writeError(w, err)
 		return
 	}
@@ -221,7 +228,7 @@ func (s *Server) answerPoll(w http.ResponseWriter, r *http.Request, k keyed, bod
 			if r.Context().Err() == nil { // another one has come instead
 				writeError(w, errorf(CodeFailedPrecondition, "another poll of this connection has come"))
 			} else {
-				t.abandon(poll, s.options.PingInterval)
+				t.rest(at, s.options.PingInterval)
 			}
 			return
 		}
@@ -229,17 +236,7 @@ func (s *Server) answerPoll(w http.ResponseWriter, r *http.Request, k keyed, bod
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write(answer) // a lost one is asked for again
-	t.rest(s.options.PingInterval)
-}
-
-// abandon begins to wait for the next poll where the client of this one has gone.
-func (t *polling) abandon(poll context.Context, patience time.Duration) {
-	t.mu.Lock()
-	current := poll == t.waits
-	t.mu.Unlock()
-	if current {
-		t.rest(patience)
-	}
+	t.rest(at, s.options.PingInterval)
 }
 
 // connectPolling opens a session that is polled and gives its key.
@@ -271,6 +268,7 @@ func (s *Server) connectPolling(w http.ResponseWriter, r *http.Request) (key str
 		return "", false
 	}
 	var once sync.Once
+	t.mu.Lock()
 	t.idle = time.AfterFunc(s.options.PingInterval, func() {
 		once.Do(func() {
 			s.lock(ss)
@@ -282,6 +280,7 @@ func (s *Server) connectPolling(w http.ResponseWriter, r *http.Request) (key str
 			release()
 		})
 	})
+	t.mu.Unlock()
 	s.unlock(ss, t)
 	ss.begin()
 	return ss.key, true

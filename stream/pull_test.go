@@ -9,6 +9,9 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"github.com/walwire/walwire/cdc"
 )
 
 func eventEntry(names ...string) *entry {
@@ -57,7 +60,7 @@ func TestPullOfEndedCompany(t *testing.T) { synctest.Test(t, pullOfEndedCompany)
 func pullOfEndedCompany(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	h := &Hub{ctx: ctx, done: make(chan struct{})}
-	c := &company{hub: h, ended: make(chan struct{}), inbox: inbox{ready: make(chan struct{}, 1)}, channels: make(map[string]*channel)}
+	c := &company{hub: h, ended: make(chan struct{}), inbox: inbox{ready: make(chan struct{}, 1)}, served: &tables{}}
 	begun := make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {
@@ -75,7 +78,7 @@ func pullOfEndedCompany(t *testing.T) {
 		cancel()
 		close(h.done)
 	})
-	l := &listener{session: &session{}} // not the company's any more: nothing is found for it
+	l := &listener{session: &session{}} // nothing is served: nothing is found for it
 	var sent int
 	f := frames{maxBytes: 1 << 20, cursor: "c", emit: func([]byte) error { sent++; return nil }}
 	late := update{id: 1, pull: &pull{company: c, listener: l, from: 1, to: 9}}
@@ -90,7 +93,7 @@ func pullOfEndedCompany(t *testing.T) {
 
 // Nor does a session that leaves meanwhile, for whom nothing is found any more.
 func TestPullOfWhoHasLeft(t *testing.T) {
-	c := &company{hub: &Hub{}, ended: make(chan struct{}), inbox: inbox{ready: make(chan struct{}, 1)}}
+	c := &company{hub: &Hub{}, ended: make(chan struct{}), inbox: inbox{ready: make(chan struct{}, 1)}, served: &tables{}}
 	var group sync.WaitGroup
 	group.Go(func() {
 		<-c.inbox.ready
@@ -126,5 +129,61 @@ func TestLargeEntryIsNotKeptTwice(t *testing.T) {
 		if kept := e.text.Load() != nil; kept != (n == 3) {
 			t.Errorf("%d events: the text is kept: %v", n, kept)
 		}
+	}
+}
+
+// Who unsubscribes while the log is looked through is told all of it before.
+func TestPullOfWhoUnsubscribes(t *testing.T) {
+	h, c, l := listenerOf(t)
+	tx := benchTransactions(h.shapes["appointments"], 1, 1, 1)[0]
+	tx.Changes[0] = cdc.Change{Op: cdc.OpInsert, Relation: tx.Changes[0].Relation, New: tx.Changes[0].New}
+	c.recent = h.splitFor(c, []*cdc.Transaction{tx})
+	c.unlisten(l, func() {})
+	if events, next := c.eventsAfter(l, 1, tx.End); len(events) != 1 || next != tx.End {
+		t.Errorf("%d events up to %s", len(events), next)
+	}
+}
+
+// Before the stream has begun there is no cursor to tell anything with: an events
+// subscription waits with its first entry.
+func TestListenBeforeTheStreamBegins(t *testing.T) {
+	h, c, l := listenerOf(t)
+	h.beating = true // there is no database to ask
+	h.epoch.Store(nil)
+	if out, ok := l.session.collect(); ok || len(out.updates) > 0 || l.opened {
+		t.Fatalf("told %+v without a cursor", out)
+	}
+	h.begin()
+	for _, m := range c.inbox.take(nil) {
+		m.do()
+	}
+	if out, ok := l.session.collect(); !ok || len(out.updates) != 1 || out.updates[0].names == nil || out.cursor == "" {
+		t.Errorf("then %+v", out)
+	}
+}
+
+// The handler of a poll whose answer could not be written does not end another that has
+// come since.
+func TestPollAfterLostAnswer(t *testing.T) {
+	polls := newPolling()
+	polls.idle = time.AfterFunc(time.Hour, func() {})
+	defer polls.idle.Stop()
+	first, _, lost, err := polls.begin(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, _ := polls.take(first, 1)
+	_, known, again, err := polls.begin(t.Context(), 1)
+	if err != nil || string(known) != string(answer) {
+		t.Fatalf("again: %s, %v", known, err)
+	}
+	polls.rest(again, time.Hour)
+	second, _, _, err := polls.begin(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	polls.rest(lost, time.Hour)
+	if _, ok := polls.take(second, 2); !ok {
+		t.Error("the poll that waits was ended")
 	}
 }

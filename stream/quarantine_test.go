@@ -43,28 +43,17 @@ func TestQuarantine(t *testing.T) {
 	if n := testutil.ToFloat64(h.Metrics.Quarantined); n != 1 {
 		t.Errorf("%v tables are counted", n)
 	}
+	h.adopt(&Schema{}, nil) // which has neither
+	if n := testutil.ToFloat64(h.Metrics.Quarantined); n != 0 || h.readiness() != nil {
+		t.Errorf("without the table: %v are counted; %v", n, h.readiness())
+	}
 }
 
 // Who listens to events of a table that is quarantined is told that some may be missing,
 // and hears of it no more; who may get none of them is told nothing of it.
 func TestQuarantineTellsListeners(t *testing.T) {
-	h, err := NewHub(Options{Consumer: noConsumer{}, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, s := benchMapping(t)
-	h.schema.Store(&Schema{Mapping: m})
-	h.shapes, h.relations = map[string]*shape{"appointments": s}, map[uint32]*shape{1: s}
-	h.ring.begin(1)
-	c := newCompany(h, benchCompany)
-	h.companies[c.id] = c
-	h.ring.scopes[c.id] = &scope{company: c}
-	ss := newSession(NewServer(h, ServerOptions{Log: h.Log}), "1", &auth.Principal{ID: "a", Roles: []string{"owner"}}, unheard{})
-	ss.company = c
-	l := &listener{id: 1, session: ss, request: &clientEvents{Names: []string{"a.created"}}}
-	if err := c.listen(l, func() {}); err != nil {
-		t.Fatal(err)
-	}
+	h, c, l := listenerOf(t)
+	s, ss := h.shapes["appointments"], l.session
 	told := func() (events []string) {
 		var out cut
 		ss.collectEvents(&out)
@@ -121,4 +110,27 @@ func TestQuarantineTellsListeners(t *testing.T) {
 	if refused == nil || refused.Code != CodePermissionDenied {
 		t.Errorf("events that there are not, of a broken table: %v", refused)
 	}
+}
+
+// listenerOf is a hub with a company in which one session listens to what is made.
+func listenerOf(t *testing.T) (*Hub, *company, *listener) {
+	t.Helper()
+	h, err := NewHub(Options{Consumer: noConsumer{}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, s := benchMapping(t)
+	h.schema.Store(&Schema{Mapping: m})
+	h.shapes, h.relations = map[string]*shape{"appointments": s}, map[uint32]*shape{1: s}
+	h.ring.begin(1)
+	c := newCompany(h, benchCompany)
+	h.companies[c.id] = c
+	h.ring.scopes[c.id] = &scope{company: c}
+	ss := newSession(NewServer(h, ServerOptions{Log: h.Log}), "1", &auth.Principal{ID: "a", Roles: []string{"owner"}}, unheard{})
+	ss.company = c
+	l := &listener{id: 1, session: ss, request: &clientEvents{Names: []string{"a.created"}}}
+	if err := c.listen(l, func() {}); err != nil {
+		t.Fatal(err)
+	}
+	return h, c, l
 }

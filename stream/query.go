@@ -89,7 +89,7 @@ func (s *Server) bindQuery(p *auth.Principal, raw json.RawMessage, served *table
 	}
 	// As text: what it says is seldom asked again, and would be kept by every client.
 	again := func(served *tables, p *auth.Principal) (*query, *Error) { return s.bindQuery(p, raw, served) }
-	q := &query{shape: sh, principal: p, compile: again}
+	q := &query{shape: sh, principal: p, mapping: served.mapping, compile: again}
 	resolve := func(name string) (int, predicate.Column, error) {
 		i, err := column(name)
 		if err != nil {

@@ -35,7 +35,7 @@ func (c *company) regrantAll() {
 	for _, t := range c.tables {
 		for _, v := range t.views {
 			for sub := range v.subscribers {
-				if sub.watch == nil {
+				if !sub.lookup() {
 					sessions[sub.session] = struct{}{}
 				}
 			}
@@ -60,7 +60,7 @@ func (c *company) grant(s *session) {
 	subs, listeners := slices.Clone(s.subscriptions), slices.Clone(s.listeners)
 	c.mu.RUnlock()
 	for _, sub := range subs {
-		if sub.watch == nil {
+		if !sub.lookup() {
 			c.regrant(sub, s.principal.Load())
 		}
 	}

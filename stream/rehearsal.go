@@ -83,8 +83,6 @@ func (r *Rehearsal) Events(p *auth.Principal, names []string, tx *cdc.Transactio
 // Companies gives the companies whose rows a commit changes, as the log prints them, in
 // its order.
 func (r *Rehearsal) Companies(tx *cdc.Transaction) []string {
-	r.hub.back = true
-	defer func() { r.hub.back = false }()
 	var companies []string
 	add := func(kind byte, company []byte) {
 		if kind == pgoutput.KindText && !slices.Contains(companies, string(company)) {
@@ -93,7 +91,7 @@ func (r *Rehearsal) Companies(tx *cdc.Transaction) []string {
 	}
 	for i := range tx.Changes {
 		c := &tx.Changes[i]
-		b := r.hub.bind(c.Relation)
+		b := r.hub.bound(c.Relation)
 		if b.shape == nil || b.stale {
 			continue
 		}

@@ -20,14 +20,15 @@ type resumption struct {
 // the view has its rows.
 func (c *company) resume(sub *subscription, v *view) (resumed, wait bool) {
 	r := sub.resume
-	if r == nil || r.token != c.token(sub.session.principal.Load().ID, v) || !c.covers(r.cursor) {
+	if r == nil || c.served.incomplete[v.table.shape] || r.token != c.token(sub.session.principal.Load().ID, v) || !c.covers(r.cursor) {
 		return false, false
 	}
 	if !v.follows() {
 		return false, true
 	}
-	if read := v.read; !v.rowless && !c.hub.confirms(read) {
-		// Its rows may be those of a catalogue that the token does not know of yet.
+	if read := v.read; !v.rowless && (!c.hub.confirms(read) || c.served.n != c.hub.serving().n) {
+		// Its rows may be those of a catalogue that the token does not know of yet, or
+		// that the company is still to be told of.
 		c.hub.group.Go(func() {
 			c.hub.post(func() {
 				c.hub.confirm(read, func() { c.inbox.push(message{do: func() { c.confirmed(v, read) }}, 0) })

@@ -2,8 +2,11 @@ package stream_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/walwire/walwire/internal/apptest"
 	"github.com/walwire/walwire/internal/pgtest"
@@ -201,6 +204,126 @@ func TestRightsRequired(t *testing.T) {
 	s.Connect(s.Token(apptest.Claims{"sub": "cat", "company_id": companyA, "roles": []string{"client"}})) // not looked for among staff
 }
 
+// A query by POST that waits for its rows is answered by the rights of then; and whatever
+// becomes of its table, it is answered.
+func TestRightsOfQueryThatWaits(t *testing.T) {
+	s := apptest.Prepare(t, apptest.Options{})
+	s.Exec(`ALTER TABLE appointments ADD COLUMN extra int`)
+	s.Run()
+	s.Exec(seed)
+	s.Exec(`UPDATE staff SET role = 'receptionist' WHERE user_id = 'ann'`)
+	insert(s, 1, companyA, ann, cat, "confirmed")
+	insert(s, 2, companyA, abe, cat, "confirmed")
+	watcher := s.Connect(s.Owner(companyA))
+	for name, step := range map[string]struct {
+		meanwhile, locked, after string
+		want, rows               int
+	}{
+		"narrowed":     {`UPDATE staff SET role = 'staff' WHERE user_id = 'ann'`, ``, `UPDATE staff SET role = 'receptionist' WHERE user_id = 'ann'`, 200, 1},
+		"access ended": {`UPDATE staff SET active = false WHERE user_id = 'ann'`, ``, `UPDATE staff SET active = true WHERE user_id = 'ann'`, 403, 0},
+		"altered":      {``, `ALTER TABLE appointments DROP COLUMN extra`, ``, 200, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lock := pgtest.MustConnect(t, s.AdminURL)
+			pgtest.MustExec(t, lock, `BEGIN; LOCK TABLE appointments IN ACCESS EXCLUSIVE MODE`)
+			type answer struct {
+				status int
+				body   map[string]any
+			}
+			answers := make(chan answer, 1)
+			go func() {
+				status, body := call(t, "POST", s.URL()+"/v1/query", staffToken(s, "ann", "staff"), `{"query":{"table":"appointments","where":[["status","==","confirmed"]]}}`)
+				answers <- answer{status, body}
+			}()
+			pgtest.AwaitLock(t, s.AdminURL, "appointments")
+			if step.meanwhile != "" {
+				s.Exec(step.meanwhile)
+				s.Wait(watcher)
+			}
+			pgtest.MustExec(t, lock, step.locked+`; COMMIT`)
+			select {
+			case a := <-answers:
+				rows, _ := a.body["rows"].([]any)
+				if a.status != step.want || len(rows) != step.rows {
+					t.Errorf("HTTP %d, %v", a.status, a.body)
+				}
+			case <-time.After(30 * time.Second):
+				t.Error("not answered")
+			}
+			if step.after != "" {
+				s.Exec(step.after)
+				s.Wait(watcher)
+			}
+		})
+	}
+}
+
+// A commit that changes a user's row and makes the table of users be read again: its
+// reader is who the row says, and not somebody without a row.
+func TestRightsWhileReadAgain(t *testing.T) {
+	s := startPeople(t)
+	c := s.Connect(s.Token(apptest.Claims{"sub": "ann", "company_id": "1", "roles": []string{"owner"}}))
+	q := c.Open(1, `{"table":"items","columns":["v"]}`)
+	for desk := 2; desk >= 1; desk-- {
+		s.Exec(fmt.Sprintf(`BEGIN; UPDATE people SET desk = %d WHERE login = 'ann'; TRUNCATE people_2; COMMIT`, desk))
+		s.Wait(c)
+		if len(q.Rows) != 1 || q.Rows[fmt.Sprintf("[%d]", desk)] == nil {
+			t.Errorf("at desk %d: %v", desk, q.Rows)
+		}
+	}
+}
+
+// startPeople serves items by the desk that people's rows give; these are partitioned, so
+// that a TRUNCATE of others makes them be read again.
+func startPeople(t *testing.T) *apptest.Server {
+	t.Helper()
+	config := strings.Replace(itemsConfig, "tables:\n", `users: [{table: people, match: {login: id}, required: true, attributes: {desk: desk, roles: role}}]
+tables:
+  people: {table: public.people, company: company, roles: {}}
+`, 1)
+	config = strings.Replace(config, "rows: true", "rows: row.v == user.desk", 1)
+	s := apptest.Start(t, apptest.Options{
+		Schema: itemsSchema + `
+			CREATE TABLE people (company int NOT NULL, login text NOT NULL, desk int, role text, PRIMARY KEY (company, login)) PARTITION BY LIST (company);
+			CREATE TABLE people_1 PARTITION OF people FOR VALUES IN (1); CREATE TABLE people_2 PARTITION OF people FOR VALUES IN (2);
+			ALTER TABLE people_1 REPLICA IDENTITY FULL; ALTER TABLE people_2 REPLICA IDENTITY FULL; ALTER PUBLICATION walwire ADD TABLE people_1, people_2;`,
+		Config: config, Tables: []pgx.Identifier{{"public", "items"}, {"public", "people"}},
+	})
+	s.Exec(`INSERT INTO people VALUES (1, 'ann', 1, 'owner'), (2, 'bob', 1, 'owner'); DELETE FROM items; INSERT INTO items (id, company, v) VALUES (1, 1, 1), (2, 1, 2)`)
+	return s
+}
+
+// While the row that says who asks is being read again nothing is answered by what it was.
+func TestQueryWhileUserIsReadAgain(t *testing.T) {
+	s := startPeople(t)
+	ann := s.Token(apptest.Claims{"sub": "ann", "company_id": "1", "roles": []string{"owner"}})
+	items, truncate, people := pgtest.MustConnect(t, s.AdminURL), pgtest.MustConnect(t, s.AdminURL), pgtest.MustConnect(t, s.AdminURL)
+	pgtest.MustExec(t, items, `BEGIN; LOCK TABLE items IN ACCESS EXCLUSIVE MODE`)
+	answered := make(chan int, 1)
+	go func() {
+		status, _ := call(t, "POST", s.URL()+"/v1/query", ann, `{"query":{"table":"items"}}`)
+		answered <- status
+	}()
+	pgtest.AwaitLock(t, s.AdminURL, "items")
+	pgtest.MustExec(t, truncate, `BEGIN; UPDATE people SET desk = 2 WHERE login = 'ann'; TRUNCATE people_2`)
+	locked := make(chan error, 1)
+	go func() {
+		_, err := people.Exec(t.Context(), `BEGIN; LOCK TABLE people_1 IN ACCESS EXCLUSIVE MODE`)
+		locked <- err
+	}()
+	pgtest.AwaitLock(t, s.AdminURL, "people_1")
+	pgtest.MustExec(t, truncate, `COMMIT`)
+	if err := <-locked; err != nil {
+		t.Fatal(err)
+	}
+	pgtest.AwaitLock(t, s.AdminURL, "people_1") // walwire reads it again
+	pgtest.MustExec(t, items, `COMMIT`)
+	if status := <-answered; status != 503 {
+		t.Errorf("HTTP %d", status)
+	}
+	pgtest.MustExec(t, people, `COMMIT`)
+}
+
 // A connection is told before its token ends, renews it in band with the rights that
 // the new one gives, and ends with it otherwise.
 func TestRenewal(t *testing.T) {
@@ -281,7 +404,7 @@ func TestCompanies(t *testing.T) {
 
 // A company's admins see who of it is connected, operators of all, and end connections.
 func TestStats(t *testing.T) {
-	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) { c.User.Operators = []string{"support"} }})
+	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) { c.User.Operators = []string{"support", "receptionist"} }})
 	s.Exec(seed)
 	s.Exec(`INSERT INTO branches (id, company_id, name) VALUES ('00000000-0000-0000-0000-0000000000a9', '` + companyA + `', 'North');
 		UPDATE staff SET branch_id = '00000000-0000-0000-0000-0000000000a9' WHERE user_id = 'ann'`)
@@ -319,6 +442,10 @@ func TestStats(t *testing.T) {
 	}
 	if status, answer := call(t, "GET", s.URL()+"/v1/stats", staffToken(s, "ann", "staff"), ""); status != 403 {
 		t.Errorf("staff: HTTP %d %v", status, answer)
+	}
+	s.Exec(`UPDATE staff SET role = 'receptionist' WHERE user_id = 'ann'`)
+	if status, answer := call(t, "GET", s.URL()+"/v1/stats", staffToken(s, "ann", "staff"), ""); status != 403 {
+		t.Errorf("made an operator by a row: HTTP %d %v", status, answer)
 	}
 	if status, answer := call(t, "POST", s.App.AdminURL()+"/admin/v1/disconnect", "", `{"company":"`+companyB+`","reason":"maintenance"}`); status != 200 || answer["disconnected"] != 1.0 {
 		t.Errorf("HTTP %d %v", status, answer)

@@ -94,18 +94,19 @@ func (r *ring) names(bounds *Retention, tx *cdc.Transaction) bool {
 // newest is the sequence number of the transaction appended last.
 func (r *ring) newest() uint64 { return r.first + uint64(len(r.txs)) - 1 }
 
-// concern notes that the newest transaction concerns a company.
-func (r *ring) concern(key []byte) *company {
+// concern notes that the transaction of that number, the newest noted yet, concerns a
+// company.
+func (r *ring) concern(key []byte, n uint64) *company {
 	s := r.scopes[string(key)]
 	if s == nil {
 		s = &scope{}
 		r.scopes[string(key)] = s
 	}
-	s.txs = note(s.txs, r.newest(), r.first)
+	s.txs = note(s.txs, n, r.first)
 	return s.company
 }
 
-func (r *ring) concernAll() { r.everyone = note(r.everyone, r.newest(), r.first) }
+func (r *ring) concernAll(n uint64) { r.everyone = note(r.everyone, n, r.first) }
 
 // note appends a sequence number once, and lets go of those below first when the
 // list would grow.

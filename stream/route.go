@@ -6,7 +6,6 @@ import (
 	"sort"
 
 	"github.com/walwire/walwire/cdc"
-	"github.com/walwire/walwire/cdc/pgoutput"
 )
 
 // maxBindings bounds the memory of relations seen; each connection brings its own.
@@ -45,8 +44,21 @@ func (h *Hub) begin() {
 	h.ring.begin(status.Floor)
 	h.marked = status.Floor
 	h.position = max(h.position, status.Floor)
+	n := h.logs
 	for _, c := range h.companies { // joined before
-		c.inbox.push(message{do: func() { c.floor, c.last = status.Floor, commit{end: status.Floor} }}, 0)
+		c.inbox.push(message{do: func() {
+			if n >= c.logN { // else the stream has gone on behind a gap
+				c.floor, c.last = status.Floor, commit{end: status.Floor}
+			}
+			c.mu.Lock()
+			for _, ch := range c.channels {
+				for l := range ch.listeners {
+					l.at = max(l.at, status.Floor)
+					l.session.kick()
+				}
+			}
+			c.mu.Unlock()
+		}}, 0)
 	}
 	h.tidy()
 }
@@ -90,135 +102,70 @@ func (h *Hub) route(tx *cdc.Transaction) {
 	for _, rel := range tx.Touched {
 		h.bind(rel)
 	}
-	h.current = nil
-	h.position = max(h.position, tx.End)
-	h.split(tx, h.ring.concern, h.everyone)
+	h.split(tx, h.concern, h.everyone)
 	for _, c := range h.touched {
 		c.routing.seal(tx)
 	}
 	h.touched = h.touched[:0]
+	h.current = nil
+	h.position = max(h.position, tx.End)
 }
 
+// index notes anew which companies the log's transactions concern: what was routed
+// while a table was not served, or was another one, was noted of nobody. The one being
+// routed is still to come.
+func (h *Hub) index() {
+	r := &h.ring
+	r.everyone = nil
+	for _, s := range r.scopes {
+		s.txs = nil
+	}
+	h.back = true
+	defer func() { h.back = false }()
+	for i, tx := range r.txs {
+		if tx == h.current {
+			continue
+		}
+		n := r.first + uint64(i)
+		h.split(tx, func(key []byte) *company {
+			r.concern(key, n)
+			return nil
+		}, func(func(*company)) { r.concernAll(n) })
+	}
+}
+
+func (h *Hub) concern(key []byte) *company { return h.ring.concern(key, h.ring.newest()) }
+
 func (h *Hub) everyone(visit func(*company)) {
-	h.ring.concernAll()
+	h.ring.concernAll(h.ring.newest())
 	for _, c := range h.companies {
 		visit(c)
 	}
 }
 
-// split hands each change of tx to the companies it concerns: the one of the new
-// row, and the one of the old row where it is another. A change whose old
-// company the WAL does not tell goes to everyone: who shows its key drops it.
-func (h *Hub) split(tx *cdc.Transaction, find func(key []byte) *company, everyone func(func(*company))) {
-	for i := range tx.Changes {
-		c := &tx.Changes[i]
-		b := h.bind(c.Relation)
-		if b.shape == nil {
-			continue
-		}
-		switch {
-		case c.Op == cdc.OpUndecodable && !h.back:
-			h.quarantine(b.shape, c.Err)
-			continue
-		case c.Op == cdc.OpUndecodable, b.keyless && (c.Op == cdc.OpUpdate || c.Op == cdc.OpDelete):
-			// Only the database can tell which row, or what is left of it.
-			everyone(func(co *company) { co.addReread(b.shape) })
-			continue
-		case b.stale:
-			// Its columns are not those of now, and were not when the catalogue was
-			// asked: the table has been altered twice. Only the database can tell
-			// the row as it is now.
-			everyone(func(co *company) { co.addReread(b.shape) })
-			continue
-		case c.Op == cdc.OpTruncate && len(b.shape.catalog.Leaves) > 1:
-			// Of one partition or several: only the database knows which rows are left.
-			everyone(func(co *company) { co.addReread(b.shape) })
-			continue
-		case c.Op == cdc.OpTruncate:
-			everyone(func(co *company) { co.add(rowChange{Change: c, binding: b, index: i}) })
-			continue
-		}
-		h.splitRow(rowChange{Change: c, binding: b, index: i}, find, everyone)
-	}
-	for _, rel := range tx.Touched {
-		if b := h.bind(rel); b.shape != nil {
-			everyone(func(co *company) { co.addReread(b.shape) })
-		}
-	}
-}
-
-func (h *Hub) splitRow(ch rowChange, find func([]byte) *company, everyone func(func(*company))) {
-	c, b := ch.Change, ch.binding
-	var owner *company
-	if !c.New.Absent() {
-		kind, key := c.New.Column(b.company)
-		if kind == pgoutput.KindNull {
-			h.Metrics.NullCompany.Inc()
-		} else if owner = find(key); owner != nil {
-			own := ch
-			own.here, own.was = true, sameCompany(c, b, key)
-			owner.add(own)
-		}
-	}
-	if c.Op == cdc.OpInsert {
-		return
-	}
-	if kind, key := oldCompany(c, b); kind != 0 {
-		if kind == pgoutput.KindNull {
-			return
-		}
-		if former := find(key); former != nil && former != owner {
-			left := ch
-			left.was = true
-			former.add(left)
-		}
-		return
-	}
-	everyone(func(co *company) {
-		if co != owner {
-			co.add(ch)
-		}
-	})
-}
-
-// sameCompany reports whether the old row is known to be of the company key.
-func sameCompany(c *cdc.Change, b *binding, key []byte) bool {
-	kind, old := oldCompany(c, b)
-	return kind == pgoutput.KindText && string(old) == string(key)
-}
-
-// oldCompany is the company column of the old row: its kind is 0 where the WAL
-// does not say. An index identity sends the columns of its index only, the others as
-// null, and nothing at all when none of those changed.
-func oldCompany(c *cdc.Change, b *binding) (kind byte, key []byte) {
-	switch {
-	case c.OldKind == pgoutput.OldRow:
-		return c.Old.Column(b.company)
-	case c.OldKind == pgoutput.OldKey:
-		if kind, key = c.Old.Column(b.company); kind == pgoutput.KindText {
-			return kind, key
-		}
-	}
-	return 0, nil
-}
-
 // bind finds what a relation of the stream is to the mapping. A relation that
 // is new, or whose columns are not those of its table, makes the schema be read
 // again: once, whatever comes of it.
-func (h *Hub) bind(rel *cdc.Relation) *binding {
+func (h *Hub) bind(rel *cdc.Relation) {
 	if b := h.bindings[rel]; b != nil {
-		return b
+		return
 	}
-	s := h.relations[rel.OID]
-	if !h.asked[rel] && !h.back && (s == nil || bind(s, rel).stale) {
+	if s := h.relations[rel.OID]; !h.asked[rel] && (s == nil || bind(s, rel).stale) {
 		// A partition attached, a table altered or made anew, or one that nobody
 		// mapped. The stream describes a relation again after each of these.
 		h.asked[rel] = true
 		h.reload(fmt.Sprintf("the stream describes %s.%s anew", rel.Namespace, rel.Name))
-		s = h.relations[rel.OID]
+	}
+	h.bound(rel)
+}
+
+// bound is what a relation is to the mapping in force.
+func (h *Hub) bound(rel *cdc.Relation) *binding {
+	if b := h.bindings[rel]; b != nil {
+		return b
 	}
 	b := &binding{}
-	if s != nil {
+	if s := h.relations[rel.OID]; s != nil {
 		b = bind(s, rel)
 	}
 	if len(h.bindings)+len(h.asked) > maxBindings { // of connections long gone
@@ -245,9 +192,9 @@ func (h *Hub) deliver(c *company) {
 
 // restart makes a company let go of what waits for it and read every view again.
 func (h *Hub) restart(c *company) {
-	c.routing = routing{touched: c.routing.touched}
-	log, here, after := h.logOf(c), h.here(), h.after
-	c.inbox.restart(message{do: func() {
+	c.routing.routed() // what is being routed comes behind
+	log, here, after, served := h.logOf(c), h.here(), h.after, h.tables()
+	begin := func() {
 		if log.n < c.logN { // a later one has come before it, and knows more
 			return
 		}
@@ -256,7 +203,14 @@ func (h *Hub) restart(c *company) {
 		c.reached(here)
 		c.last = here.last
 		c.restart()
-	}})
+	}
+	// What waited is done by the tables that the log is split by.
+	adopt := func() {
+		if log.n >= c.logN {
+			c.adopt(served, nil)
+		}
+	}
+	c.inbox.restart(message{do: begin}, message{do: adopt})
 }
 
 // companyLog is what the ring holds of a company, as its own, and the commits that a
@@ -292,32 +246,6 @@ func (c *company) takeLog(log companyLog) {
 	}
 	c.logN, c.recent, c.unseen = log.n, log.recent, log.unseen
 	c.trim(log.floor, log.floorTime)
-}
-
-// splitFor gives what transactions mean to one company, by the shapes in force. The
-// one being routed is still to come.
-func (h *Hub) splitFor(c *company, txs []*cdc.Transaction) []companyTx {
-	var split []companyTx
-	kept, touched := c.routing, h.touched
-	h.back = true
-	defer func() { h.back = false }()
-	for _, tx := range txs {
-		if tx == h.current {
-			continue
-		}
-		c.routing = routing{}
-		h.split(tx, func(key []byte) *company {
-			if string(key) == c.id {
-				return c
-			}
-			return nil
-		}, func(visit func(*company)) { visit(c) })
-		c.routing.seal(tx)
-		sealed, _ := c.routing.routed()
-		split = append(split, sealed...)
-	}
-	c.routing, h.touched = kept, touched
-	return split
 }
 
 // routing is what the hub has sorted to a company and not yet delivered. It

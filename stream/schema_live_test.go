@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/walwire/walwire/internal/app"
 	"github.com/walwire/walwire/internal/apptest"
+	"github.com/walwire/walwire/internal/pgtest"
+	"github.com/walwire/walwire/mapping"
 )
 
 // altered is a server of two tables: items, which a test alters, and others,
@@ -83,6 +87,14 @@ func (a *altered) step(t *testing.T, sql string) {
 	a.Exec(`UPDATE others SET v = v + 1`)
 	mustFrame(t, a.other.Read(), 0, 1, 0)
 	mustShow(t, a.Server, a.others, `SELECT id::text, v::text FROM others`)
+}
+
+// settle waits until the server has taken what was written, whether it serves a table or none.
+func (a *altered) settle(t *testing.T, token string) {
+	t.Helper()
+	if status, answer := call(t, "POST", a.URL()+"/v1/wait", token, fmt.Sprintf(`{"lsn":%q,"timeout_ms":20000}`, a.LSN())); status != 200 {
+		t.Fatalf("wait: HTTP %d %v", status, answer)
+	}
 }
 
 // Live queries go on exact while their table is altered; those whose columns
@@ -180,12 +192,6 @@ func TestUserTableBreaks(t *testing.T) {
 	config := strings.Replace(itemsConfig, "tables:\n", "users: [{table: items, match: {login: id}, attributes: {word: note}}]\ntables:\n", 1)
 	a := startAltered(t, `ALTER TABLE items ADD COLUMN login text;`, config)
 	token := a.Owner("1")
-	settle := func() {
-		t.Helper()
-		if status, answer := call(t, "POST", a.URL()+"/v1/wait", token, fmt.Sprintf(`{"lsn":%q,"timeout_ms":20000}`, a.LSN())); status != 200 {
-			t.Fatalf("wait: HTTP %d %v", status, answer)
-		}
-	}
 	a.Exec(`ALTER TABLE items RENAME COLUMN note TO remark; UPDATE items SET v = v + 1; UPDATE others SET v = v + 1`)
 	code, frames := a.other.ReadClose()
 	if code != 4001 {
@@ -196,12 +202,12 @@ func TestUserTableBreaks(t *testing.T) {
 			t.Errorf("got %s", f)
 		}
 	}
-	settle()
+	a.settle(t, token)
 	refused := apptest.Dial(t, a.WS())
 	refused.Send(`{"type":"auth","token":%q}`, token)
 	mustRefuse(t, refused, 0, "unavailable")
 	a.Exec(`ALTER TABLE items RENAME COLUMN remark TO note; UPDATE items SET v = v + 1`)
-	settle()
+	a.settle(t, token)
 	a.other = a.Connect(token)
 	a.others = a.other.Open(1, `{"table":"others"}`)
 	a.step(t, `UPDATE items SET v = v + 1`)
@@ -271,4 +277,82 @@ CREATE TABLE f1 (id int PRIMARY KEY); CREATE TABLE f2 (id int PRIMARY KEY); ALTE
 	if n := a.log.count("reading the schema again"); n > 4 {
 		t.Errorf("the schema was read %d times for two tables that are not mapped", n)
 	}
+}
+
+// While nothing is served, for want of the table that says who the users are, others are
+// written to: who was away all the time is told of it.
+func TestAwayWhileUserTableBreaks(t *testing.T) {
+	config := strings.Replace(itemsConfig, "tables:\n", "users: [{table: items, match: {login: id}, attributes: {word: note}}]\ntables:\n", 1)
+	a := startAltered(t, `ALTER TABLE items ADD COLUMN login text;`, config)
+	const query, now = `{"table":"others"}`, `SELECT id::text, v::text FROM others`
+	token := a.Owner("1")
+	c := a.Connect(token)
+	q := c.Open(1, query)
+	a.Wait(c)
+	c.Close()
+	a.Exec(`ALTER TABLE items RENAME COLUMN note TO remark; UPDATE items SET v = v + 1`)
+	if code, _ := a.other.ReadClose(); code != 4001 {
+		t.Fatalf("closed with %d, want 4001", code)
+	}
+	a.Exec(`UPDATE others SET v = v + 1; INSERT INTO others VALUES (2, 1, 7)`)
+	a.settle(t, token)
+	a.Exec(`ALTER TABLE items RENAME COLUMN remark TO note; UPDATE items SET v = v + 1`)
+	a.settle(t, token)
+	back := a.Connect(token)
+	back.Resume(1, query, q, c.Cursor)
+	a.Wait(back)
+	mustShow(t, a.Server, q, now)
+	a.Exec(`UPDATE others SET v = v + 1`)
+	a.Wait(back)
+	mustShow(t, a.Server, q, now)
+}
+
+// A table is renamed, and the configuration names it anew before anybody has looked at
+// the catalogue.
+func TestTableRenamedAndMappedAnew(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{
+		Schema: itemsSchema, Config: itemsConfig, Tables: []pgx.Identifier{{"public", "items"}}, Tuning: app.Tuning{CatalogInterval: lookNever},
+	})
+	c := s.Connect(s.Owner("1"))
+	q := c.Open(1, `{"table":"items"}`)
+	s.Exec(`ALTER TABLE items RENAME TO purchases`)
+	if err := s.Reload(func(c *mapping.Config) {
+		items, _ := c.Table("items")
+		items.Relation.Name = "purchases"
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.Exec(`UPDATE purchases SET v = v + 1`)
+	s.Wait(c)
+	mustShow(t, s, q, `SELECT id::text, v::text FROM purchases WHERE company = 1`)
+	mustShow(t, s, s.Connect(s.Owner("1")).Open(1, `{"table":"items","columns":["v"]}`), `SELECT id::text, v::text FROM purchases WHERE company = 1`)
+}
+
+// The table's last column becomes a generated one of the same type: changes go on to be
+// read from the stream.
+func TestColumnBecomesGenerated(t *testing.T) {
+	sql := ""
+	if pgtest.Version(t) >= 180000 { // else the UPDATEs fail
+		sql = `ALTER PUBLICATION walwire SET (publish_generated_columns = stored);`
+	}
+	a := startAltered(t, sql, itemsConfig)
+	c := a.Connect(a.Owner("1"))
+	q := c.Open(1, `{"table":"items"}`)
+	a.step(t, `ALTER TABLE items DROP COLUMN note, ADD COLUMN note text GENERATED ALWAYS AS (v::text) STORED; UPDATE items SET v = v + 1`)
+	a.Wait(c)
+	before := rereads(t, a.Server)
+	for range 5 {
+		a.step(t, `UPDATE items SET v = v + 1`)
+	}
+	a.Wait(c)
+	mustShow(t, a.Server, q, `SELECT id::text, v::text FROM items WHERE company = 1`)
+	if n := rereads(t, a.Server); n != before {
+		t.Errorf("views were read again: %s, before %s", n, before)
+	}
+}
+
+func rereads(t *testing.T, s *apptest.Server) string {
+	t.Helper()
+	_, text := callText(t, "GET", s.App.AdminURL()+"/metrics", "", "")
+	return regexp.MustCompile(`(?m)^walwire_rereads_total .*$`).FindString(string(text))
 }

@@ -46,17 +46,17 @@ func (v *view) selection(company string, limit int) (q cdc.Select, collect func(
 		from.row = row
 		var err error
 		if key, err = s.appendKey(key[:0], from); err != nil {
-			return fmt.Errorf("read key: %w", err)
+			return &rowError{fmt.Errorf("read key: %w", err)}
 		}
 		var keyEnd int
 		if buf, keyEnd, err = v.mask.append(buf[:0], from); err != nil {
-			return err
+			return &rowError{err}
 		}
 		place := ""
 		if order != nil {
 			placed.Reset(from)
 			if place, err = order.placeOf(placed, uint64(len(rows)+1)); err != nil {
-				return err
+				return &rowError{err}
 			}
 		}
 		rows = append(rows, keyedRow{string(key), loadedRow{encoding{json: append(make([]byte, 0, len(buf)), buf...), key: keyEnd}, place}})
@@ -64,6 +64,9 @@ func (v *view) selection(company string, limit int) (q cdc.Select, collect func(
 	}
 	return q, func() ([]keyedRow, bool) { return rows, v.window != nil && len(rows) == most }
 }
+
+// rowError is a row that can't be read: the database gave it, and will again.
+type rowError struct{ error }
 
 // selectList selects what the mask shows and what the order needs.
 func (v *view) selectList(q *cdc.Select) (sql []byte, index []int) {

@@ -211,7 +211,7 @@ func (s *session) collect() (out cut, ok bool) {
 		out.revoked = s.revoked
 		return out, false
 	}
-	if s.paused {
+	if s.paused || c.hub.epoch.Load() == nil { // before the stream has begun there is no cursor
 		return out, false
 	}
 	out.position, out.time = c.published, c.stamp

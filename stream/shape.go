@@ -16,9 +16,18 @@ type Schema struct {
 	Tables map[string]*cdc.Table
 	// Broken says which mapped tables can't be served as they are now, and why.
 	Broken map[string]error
+	// Unserved are the broken tables that Mapping leaves out.
+	Unserved []Unserved
 	// UsersUnknown is set when what says who users are can't be read: then nobody
 	// is let in.
 	UsersUnknown error
+}
+
+// Unserved is what is known of a table that can't be served.
+type Unserved struct {
+	Table  string
+	Roles  []string // that have access to it
+	Events []string // that it raises
 }
 
 // shape is one generation of a served table: what a change of its columns
@@ -59,10 +68,12 @@ func (s *shape) unidentified() (cdc.TableName, bool) {
 	return cdc.TableName{}, false
 }
 
-// same reports whether two generations show the same columns.
+// same reports whether two generations show the same columns of the same table, which
+// the stream has or has not.
 func (s *shape) same(other *shape) bool {
-	return s.catalog.OID == other.catalog.OID && slices.Equal(s.key, other.key) && s.company == other.company &&
-		sameColumns(s.columns, other.columns)
+	return s.catalog.OID == other.catalog.OID && s.catalog.TableName == other.catalog.TableName && slices.Equal(s.key, other.key) && s.company == other.company &&
+		sameColumns(s.columns, other.columns) &&
+		slices.EqualFunc(s.catalog.Columns, other.catalog.Columns, func(a, b cdc.Column) bool { return a.Generated == b.Generated })
 }
 
 func sameColumns(a, b []predicate.Column) bool {
@@ -75,7 +86,7 @@ func sameType(a, b *pgvalue.Type) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.OID == b.OID && slices.Equal(a.Labels, b.Labels) && sameType(a.Elem, b.Elem)
+	return a.OID == b.OID && a.Name == b.Name && a.NondeterministicCollation == b.NondeterministicCollation && slices.Equal(a.Labels, b.Labels) && sameType(a.Elem, b.Elem)
 }
 
 // binding says where a relation of the stream keeps the columns of a shape. A

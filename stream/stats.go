@@ -100,16 +100,16 @@ func valuesOf(v any) []string {
 }
 
 // statsHTTP is GET /v1/stats: of their company for who has one of StatsRoles, of all
-// companies for an operator who names none.
+// companies for an operator, which the token alone makes, who names none.
 func (s *Server) statsHTTP(w http.ResponseWriter, r *http.Request) {
 	ss, ok := s.admitOnce(w, r)
 	if !ok {
 		return
 	}
 	defer ss.leave()
-	p := ss.principal.Load()
+	p, claims := ss.principal.Load(), ss.claims()
 	switch {
-	case s.isOperator(p) && !r.URL.Query().Has("company"):
+	case s.isOperator(&claims) && !r.URL.Query().Has("company"):
 		writeJSON(w, http.StatusOK, s.stats(""))
 	case p.Operator || slices.ContainsFunc(p.Roles, func(role string) bool { return slices.Contains(s.viewers.Load().Roles, role) }):
 		writeJSON(w, http.StatusOK, s.stats(ss.company.id))

@@ -3,6 +3,7 @@ package stream
 import (
 	"github.com/walwire/walwire/auth"
 	"github.com/walwire/walwire/cdc"
+	"github.com/walwire/walwire/mapping"
 	"github.com/walwire/walwire/mapping/predicate"
 )
 
@@ -44,18 +45,23 @@ type base struct {
 type watch struct {
 	ready    func(b *base, at cdc.LSN, err *Error) // in the company's goroutine; must not block
 	answered bool                                  // the company's: rights hang on it from then on
+	once     bool                                  // it is a client's, to be answered once by its rights of then
 }
+
+// lookup reports whether it finds out who the session's user is.
+func (sub *subscription) lookup() bool { return sub.watch != nil && !sub.watch.once }
 
 // query is a compiled query of one principal.
 type query struct {
 	shape     *shape
 	predicate *predicate.Node
 	columns   []int
-	order     predicate.Order // nil: none
-	limit     int             // 0: none
-	last      bool            // limit counts from the end
-	verbatim  bool            // see mask
-	principal *auth.Principal // whose rights it runs under; nil for a query of walwire's own
+	order     predicate.Order  // nil: none
+	limit     int              // 0: none
+	last      bool             // limit counts from the end
+	verbatim  bool             // see mask
+	principal *auth.Principal  // whose rights it runs under; nil for a query of walwire's own
+	mapping   *mapping.Mapping // whose rules these rights are by; likewise
 	// compile makes it again, for other shapes or rights.
 	compile func(*tables, *auth.Principal) (*query, *Error)
 }
@@ -68,7 +74,8 @@ func (c *company) subscribe(sub *subscription) {
 		return
 	}
 	p := sub.session.principal.Load()
-	if q := sub.query; c.served.shapes[q.shape.mapping.Name] != q.shape || c.served.broken[q.shape.mapping.Name] != nil || q.principal != nil && q.principal != p {
+	if q := sub.query; c.served.shapes[q.shape.mapping.Name] != q.shape || c.served.broken[q.shape.mapping.Name] != nil ||
+		q.principal != nil && (q.principal != p || q.mapping != c.served.mapping) { // others than when it was sent
 		again, err := q.compile(c.served, p)
 		if err != nil {
 			sub.read()
@@ -89,7 +96,7 @@ func (c *company) subscribe(sub *subscription) {
 		sub.session.kick()
 		return
 	}
-	if fresh && !sub.replaced && !v.mask.verbatim && c.hub.memory.over(100) {
+	if fresh && !sub.replaced && !v.mask.verbatim && c.full() {
 		sub.read()
 		c.unsubscribe(sub, func() { sub.fail(errMemory()) })
 		return
@@ -296,6 +303,11 @@ func (c *company) closeView(v *view) {
 	c.hub.Metrics.Views.Dec()
 	c.hub.memory.chains.Add(-int64(v.chain.bytes))
 	v.chain.bytes = 0
+	v.fresh = nil // of the commit at hand, which nobody is told of
+	if v.window != nil {
+		v.window.complete = true // nor is it read again
+	}
+	t.tidy()
 	if len(t.views) == 0 {
 		delete(c.tables, t.shape)
 	}
@@ -311,8 +323,10 @@ func (c *company) end(v *view, err *Error) {
 // rebind moves a subscription to the shape in force; its session waits at the
 // commit before until the new rows are there.
 func (c *company) rebind(sub *subscription, broken *Error) {
-	if sub.watch != nil { // the rights hang on it
-		c.unsubscribe(sub, sub.session.revoke)
+	if sub.lookup() { // the rights hang on it
+		c.unsubscribe(sub, func() {
+			sub.fail(errorf(CodeUnavailable, "the table that says who the user is has changed: try again"))
+		})
 		return
 	}
 	q, err := (*query)(nil), broken

@@ -107,16 +107,33 @@ func (s *session) watchRow(ctx context.Context, ur *mapping.UserRow, match *pred
 // principal is who the user is by the rows of now. An *Error ends their access;
 // errUserMoved says that these rows can't tell. In the company's goroutine.
 func (u *user) principal() (*auth.Principal, error) {
-	return u.by(func(l *lookup, match *predicate.Node) ([][]byte, error) {
+	settled := true
+	p, err := u.by(func(l *lookup, match *predicate.Node) ([][]byte, error) {
 		if match.Canonical() != l.match.Canonical() || l.sub != nil && l.sub.view == nil {
 			return nil, errUserMoved
 		}
 		if l.sub == nil {
 			return nil, nil
 		}
-		rows, _ := l.sub.view.encoded()
+		loading := l.sub.view.loading
+		if loading == nil {
+			rows, _ := l.sub.view.encoded()
+			return rows, nil
+		}
+		settled = false
+		if loading.baseline == nil {
+			return nil, errUserMoved
+		}
+		var rows [][]byte // of before count on, until it is known what they are now
+		for _, row := range loading.baseline {
+			rows = append(rows, row.json)
+		}
 		return rows, nil
 	})
+	if denied := (*Error)(nil); !settled && errors.As(err, &denied) {
+		return nil, errUserMoved // rows of two commits deny nothing
+	}
+	return p, err
 }
 
 // by is who the user is by the rows that read gives of each lookup.

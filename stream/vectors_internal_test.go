@@ -321,7 +321,7 @@ var scripts = map[string]func(t *testing.T) *script{
 		hub := &Hub{}
 		hub.visited.Store(0x10)
 		p := &auth.Principal{ID: "ann", Company: "c1", Roles: []string{"staff", "owner"}, Expires: time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)}
-		ann := &session{id: "001122334455667788", server: &Server{hub: hub}}
+		ann := &session{id: "001122334455667788", server: &Server{hub: hub, options: ServerOptions{FrameBytes: 64 << 10}}}
 		ann.principal.Store(p)
 		s.say(ann.welcome())
 		s.write(0x10, 0, s.snapshot(1, false, s.row(1, "ann")), s.snapshot(2, false, s.row(2, "bob")))

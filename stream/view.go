@@ -56,8 +56,12 @@ func (t *table) hold(key string) *heldRow {
 type heldRow struct {
 	key   string
 	refs  []ref
+	at    map[*view]int // places in refs, where these are many
 	codes []code
 }
+
+// manyRefs is from how many on a row's references are found by a map.
+const manyRefs = 32
 
 // ref is a back-reference: the view, the row's index in it where it has no
 // window, and its place where it has an order.
@@ -69,12 +73,53 @@ type ref struct {
 
 // ref gives the row's reference to v, nil where v does not hold it.
 func (r *heldRow) ref(v *view) *ref {
-	for i := range r.refs {
-		if r.refs[i].view == v {
-			return &r.refs[i]
-		}
+	if i := r.find(v); i >= 0 {
+		return &r.refs[i]
 	}
 	return nil
+}
+
+func (r *heldRow) find(v *view) int {
+	if r.at != nil {
+		if i, ok := r.at[v]; ok {
+			return i
+		}
+		return -1
+	}
+	return slices.IndexFunc(r.refs, func(x ref) bool { return x.view == v })
+}
+
+func (r *heldRow) addRef(x ref) {
+	r.refs = append(r.refs, x)
+	switch {
+	case r.at != nil:
+		r.at[x.view] = len(r.refs) - 1
+	case len(r.refs) > manyRefs:
+		r.at = make(map[*view]int, 2*manyRefs)
+		for i := range r.refs {
+			r.at[r.refs[i].view] = i
+		}
+	}
+}
+
+func (r *heldRow) dropRef(v *view) {
+	i, last := r.find(v), len(r.refs)-1
+	if i < 0 {
+		return
+	}
+	r.refs[i] = r.refs[last]
+	r.refs[last] = ref{}
+	r.refs = r.refs[:last]
+	switch {
+	case r.at == nil:
+	case last <= manyRefs/2:
+		r.at = nil
+	default:
+		if i < last {
+			r.at[r.refs[i].view] = i
+		}
+		delete(r.at, v)
+	}
 }
 
 // code is the row's encoding under a mask.
@@ -233,11 +278,11 @@ func (v *view) grow(n int) {
 // show adds row to the view.
 func (v *view) show(r *heldRow, place string) {
 	if v.window != nil { // in order once window.begin is called
-		r.refs = append(r.refs, ref{view: v, place: place})
+		r.addRef(ref{view: v, place: place})
 		v.window.rows = append(v.window.rows, windowRow{place, r})
 		return
 	}
-	r.refs = append(r.refs, ref{view: v, at: len(v.rows), place: place})
+	r.addRef(ref{view: v, at: len(v.rows), place: place})
 	v.rows = append(v.rows, r)
 }
 
@@ -256,15 +301,7 @@ func (v *view) hide(r *heldRow) {
 // forget takes the view out of r's references; r lets go of what only this view
 // needed.
 func (v *view) forget(r *heldRow) {
-	for i := range r.refs {
-		if r.refs[i].view == v {
-			last := len(r.refs) - 1
-			r.refs[i] = r.refs[last]
-			r.refs[last] = ref{}
-			r.refs = r.refs[:last]
-			break
-		}
-	}
+	r.dropRef(v)
 	v.company.count(-r.drop(v.mask))
 	if len(r.refs) == 0 {
 		delete(v.table.rows, r.key)
@@ -297,11 +334,18 @@ func (v *view) add(o op) {
 		v.dirty = true
 		c.dirty = append(c.dirty, v)
 	}
-	if w := v.window; w != nil && !w.touched {
-		w.touched = true
-		c.windows = append(c.windows, v)
+	if v.window != nil {
+		v.touch()
 	}
 	c.ops++
+}
+
+// touch has the window looked at when the commit is settled.
+func (v *view) touch() {
+	if w := v.window; !w.touched {
+		w.touched = true
+		v.company.windows = append(v.company.windows, v)
+	}
 }
 
 // fold leaves one op a key in the newest entry.

@@ -62,7 +62,27 @@ func (t *table) mask(q *query) *mask {
 	return m
 }
 
-const maxAsked = 100
+const (
+	maxAsked = 100
+	// spare bounds the masks and orderings that are kept for views to come.
+	spare = 200
+)
+
+// tidy forgets the masks and orderings of views that are gone, once they are many.
+func (t *table) tidy() {
+	if len(t.masks)+len(t.orderings) <= 2*len(t.views)+spare {
+		return
+	}
+	clear(t.masks)
+	clear(t.asked)
+	clear(t.orderings)
+	for _, v := range t.views {
+		t.masks[v.mask.id] = v.mask
+		if v.order != nil {
+			t.orderings[v.order.id] = v.order
+		}
+	}
+}
 
 // ordering gives the order of a query as views share it, nil without one.
 func (t *table) ordering(q *query) *ordering {

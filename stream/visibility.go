@@ -88,7 +88,7 @@ func (h *Hub) tidy() {
 }
 
 // here is where the hub is, as a cursor.
-func (h *Hub) here() cursor { return cursor{h.position, h.ring.last(h.position)} }
+func (h *Hub) here() cursor { return cursor{position: h.position, last: h.ring.last(h.position)} }
 
 // knows reports whether a cursor belongs to the history that the log tells.
 func (h *Hub) knows(at cursor) bool {

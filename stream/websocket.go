@@ -259,6 +259,8 @@ type welcome struct {
 	Roles    []string `json:"roles"`
 	Expires  string   `json:"expires"`
 	Position string   `json:"position"`
+	// FrameBytes is the most that one request takes.
+	FrameBytes int64 `json:"frame_bytes"`
 }
 
 func (s *session) welcome() welcome {
@@ -267,6 +269,7 @@ func (s *session) welcome() welcome {
 		Type: "welcome", Protocol: Subprotocol, Session: s.id, Key: s.key,
 		User: p.ID, Company: p.Company, Roles: p.Roles,
 		Expires: expiryText(p.Expires), Position: s.server.hub.Position().String(),
+		FrameBytes: s.server.options.FrameBytes,
 	}
 }
 

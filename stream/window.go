@@ -67,10 +67,12 @@ func (w *window) put(v *view, r *heldRow, e *newCode, place string) {
 func (w *window) insert(v *view, r *heldRow, e *newCode, place string) {
 	at := w.find(place)
 	w.rows = slices.Insert(w.rows, at, windowRow{place, r})
-	r.refs = append(r.refs, ref{view: v, place: place})
+	r.addRef(ref{view: v, place: place})
 	if at < w.limit {
 		v.add(v.added(r.key, e.json, place))
 		w.pushedOut(v)
+	} else if w.long() {
+		v.touch()
 	}
 }
 
@@ -126,9 +128,12 @@ func (w *window) pushedOut(v *view) {
 	}
 }
 
+// long reports whether there are more rows than it needs to hold.
+func (w *window) long() bool { return len(w.rows) > w.limit+2*w.beyond }
+
 // trim lets rows go that lie too far beyond the limit.
 func (w *window) trim(v *view) {
-	if len(w.rows) <= w.limit+2*w.beyond {
+	if !w.long() {
 		return
 	}
 	keep := w.limit + w.beyond

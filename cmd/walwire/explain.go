@@ -137,7 +137,11 @@ func (k *explainFlags) explain(ctx context.Context, c *console, flags configFlag
 	if !since.IsZero() {
 		reach = fmt.Sprintf("the slot %s holds what was committed since %s", cfg.Slot, since.Format(time.RFC3339))
 	}
-	_, err = fmt.Fprintf(c.err, "%d transactions; %s\n", told, reach)
+	plural := "s"
+	if told == 1 {
+		plural = ""
+	}
+	_, err = fmt.Fprintf(c.err, "%d transaction%s; %s\n", told, plural, reach)
 	return err
 }
 

@@ -26,9 +26,9 @@ func (slotSkipCmd) Help() string {
   walwire slot skip --config walwire.yaml
   walwire slot skip --config walwire.yaml --yes
 
-With --yes the slot is moved just past the commit of that transaction, and of no other: run it again in case another one fails. Where the error names no transaction, --to passes over everything below a position.
+With --yes the slot is moved just past the commit of that transaction: what it holds of before, for clients to resume from, goes as well. Run it again in case another one fails. Where the error names no transaction, --to passes over everything below a position.
 
-The effect: clients' cursors from before lie below the slot's new start, so every client gets a reset with new snapshots: a new epoch. The rows are right, as they are read from the tables; that they had changed is told to nobody.`
+The effect: clients' cursors from before lie below the slot's new start, so every client gets a reset with new snapshots: a new epoch. The rows are right, as they are read from the tables; that they had changed is told to nobody, nor are the events of what was passed over.`
 }
 
 // epoch is what a skip means for clients.
@@ -94,7 +94,12 @@ func (k *slotSkipCmd) find(ctx context.Context, out io.Writer, s *openSlot) (cdc
 		return 0, errors.Join(failure.Err, fmt.Errorf("the error names no transaction: --to LSN passes over everything below a position; up to now, %s, that is %s of WAL",
 			end, octets(int64(end-from))))
 	}
-	return failure.Past(), describeFailure(out, failure)
+	if err := describeFailure(out, failure); err != nil {
+		return 0, err
+	}
+	_, err = fmt.Fprintf(out, "from %s to %s: %s of WAL, with %d transactions before that one; their events are told to nobody who has not been told them\n",
+		from, failure.Past(), octets(int64(failure.Past()-from)), failure.Before)
+	return failure.Past(), err
 }
 
 func describeFailure(out io.Writer, f *cdc.SlotFailure) error {

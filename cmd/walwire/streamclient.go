@@ -47,7 +47,7 @@ func refusal(address string, response *http.Response, err error) error {
 	var answer struct{ Code, Message string }
 	body, readErr := io.ReadAll(response.Body) // no more than 1 KiB, already in memory
 	if readErr == nil && json.Unmarshal(body, &answer) == nil && answer.Code != "" {
-		return fmt.Errorf("%s: %s", answer.Code, answer.Message)
+		return &serverError{answer.Code, answer.Message}
 	}
 	return fmt.Errorf("connect to %s: the server answers %s", address, response.Status)
 }

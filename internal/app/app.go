@@ -1,9 +1,11 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -45,6 +47,7 @@ type App struct {
 	cert     *edge.Certificate            // nil: plain HTTP
 	limits   *edge.Connections
 	proxies  edge.Proxies
+	entry    sync.Mutex // held while server is set, and while it is brought to another configuration
 	server   atomic.Pointer[stream.Server]
 	parts    atomic.Pointer[parts]
 	phase    atomic.Pointer[error] // why it does not serve yet
@@ -277,8 +280,21 @@ func (a *App) httpServer(handler http.Handler) *http.Server {
 		Handler:           edge.Bodies(timeout, handler),
 		ReadHeaderTimeout: timeout,
 		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(httpErrors{a.log}, "", 0),
 	}
+}
+
+// httpErrors takes what net/http has to say: clients that break off are of no interest
+// to an operator, a panic of ours is.
+type httpErrors struct{ log *slog.Logger }
+
+func (w httpErrors) Write(line []byte) (int, error) {
+	level := slog.LevelDebug
+	if bytes.Contains(line, []byte(": panic serving ")) { // by http or http2
+		level = slog.LevelError
+	}
+	w.log.Log(context.Background(), level, strings.TrimSpace(string(line)))
+	return len(line), nil
 }
 
 // Site makes the public side answer with h what is neither the API's nor health's.
@@ -335,11 +351,11 @@ func (a *App) newServer(hub *stream.Hub, consumer *cdc.Consumer) *stream.Server 
 		ClientAddress:   func(r *http.Request) string { return a.proxies.Client(r).String() },
 		FramesPerSecond: float64(l.FramesPerSecond), FramesBurst: l.FramesBurst,
 		Tickets: l.TicketsPerUser,
-		Spread:  a.cfg.Drain.Spread,
+		Spread:  max(a.cfg.Drain.Spread, 1), // zero is the default's
 		Log:     a.log,
 		Viewers: viewers(a.live.Load()),
 		Behind: func() (int64, time.Duration) {
-			if h := a.health.Load(); h != nil {
+			if h := a.health.Load(); h != nil { // who asks is served, so it is read
 				return int64(a.lag(h)), time.Duration(a.lagSeconds(h) * float64(time.Second))
 			}
 			return 0, 0

@@ -296,29 +296,63 @@ func (e *Explainer) tell(ctx context.Context, tx *cdc.Transaction, v Viewer, why
 	for _, event := range events {
 		told.Events = append(told.Events, event)
 	}
-	if why && len(told.Events) == 0 {
+	switch {
+	case len(told.Events) > 0:
+		return told, nil
+	case why:
 		told.Because, err = e.because(p, tx.Changes[0].Relation)
-		return told, err
+	case p.ID == "":
+		told.Because, err = e.unknown(p, tx)
 	}
-	return told, nil
+	return told, err
+}
+
+// unknown is why somebody of whom only the role is known is told nothing, where that is why.
+func (e *Explainer) unknown(p *auth.Principal, tx *cdc.Transaction) (string, error) {
+	var last *cdc.Relation
+	for _, c := range tx.Changes {
+		if c.Relation == last {
+			continue
+		}
+		last = c.Relation
+		t, cfg, err := e.tableOf(last)
+		if err != nil || t == nil {
+			return "", err
+		}
+		if rule, _, ok := t.Access(p.Roles, p.Attributes); ok && rule.Kind == predicate.False {
+			return sayWho(cfg, p.Roles), nil
+		}
+	}
+	return "", nil
+}
+
+func sayWho(cfg *mapping.TableConfig, roles []string) string {
+	return fmt.Sprintf("the role sees the rows where %s: say who the user is", ruleOf(cfg, roles))
+}
+
+// tableOf is the table of a relation; nil: it is none that is mapped.
+func (e *Explainer) tableOf(rel *cdc.Relation) (*mapping.Table, *mapping.TableConfig, error) {
+	for name, c := range e.schema.Tables {
+		if slices.ContainsFunc(c.Leaves, func(leaf cdc.Leaf) bool { return leaf.OID == rel.OID }) {
+			return e.table(name)
+		}
+	}
+	return nil, nil, nil
 }
 
 // because is why somebody is told nothing of a change of a table.
 func (e *Explainer) because(p *auth.Principal, rel *cdc.Relation) (string, error) {
-	for name, c := range e.schema.Tables {
-		if c.Leaves[0].OID != rel.OID {
-			continue
-		}
-		t, cfg, err := e.table(name)
-		if err != nil {
-			return "", err
-		}
+	t, cfg, err := e.tableOf(rel)
+	if err != nil {
+		return "", err
+	}
+	if t != nil {
 		rule, _, ok := t.Access(p.Roles, p.Attributes)
 		switch {
 		case !ok:
 			return "the table is not open to the role", nil
 		case rule.Kind == predicate.False && p.ID == "":
-			return fmt.Sprintf("the role sees the rows where %s: say who the user is", ruleOf(cfg, p.Roles)), nil
+			return sayWho(cfg, p.Roles), nil
 		case rule.Kind == predicate.False:
 			return fmt.Sprintf("this user sees no row: the role sees those where %s", ruleOf(cfg, p.Roles)), nil
 		case rule.Kind != predicate.True:

@@ -257,7 +257,7 @@ CREATE TABLE shop.orders (
 CREATE TABLE shop.orders_1 PARTITION OF shop.orders FOR VALUES IN (1);
 ALTER TABLE shop.orders_1 REPLICA IDENTITY FULL;
 INSERT INTO shop.orders (tenant, code, total) VALUES (1, 'A', 1);
-CREATE PUBLICATION walwire FOR TABLE shop.orders;
+CREATE PUBLICATION walwire FOR TABLE shop.orders_1;
 `
 
 const oddConfig = `version: 1

@@ -14,7 +14,8 @@ import (
 )
 
 // follow serves one history of the database after the other: nothing that was
-// kept of one means anything in the next.
+// kept of one means anything in the next. Where another server has taken over, its own
+// clients are told to go there, and it stands by.
 func (a *App) follow(ctx context.Context) error {
 	metrics := stream.NewMetrics()
 	if err := metrics.Register(a.registry); err != nil {
@@ -28,17 +29,21 @@ func (a *App) follow(ctx context.Context) error {
 	}
 	for {
 		err := a.followHistory(ctx, metrics)
-		if ctx.Err() != nil || !errors.Is(err, cdc.ErrHistoryChanged) || a.cfg.OnSlotLoss != mapping.SlotLossRecreate {
+		taken := errors.Is(err, cdc.ErrSlotTaken)
+		if ctx.Err() != nil || !taken && (!errors.Is(err, cdc.ErrHistoryChanged) || a.cfg.OnSlotLoss != mapping.SlotLossRecreate) {
 			return err
 		}
 		a.log.Warn("beginning anew: all clients connect again", "why", err)
 		a.starting(err)
+		if server := a.server.Load(); server != nil { // else nobody was let in yet
+			stop, cancel := context.WithTimeout(ctx, a.cfg.Drain.Time)
+			_ = server.Drain(stop) // what is left then has been cut off
+			cancel()
+		}
+		a.server.Store(nil)
 		a.parts.Store(nil)
 		a.health.Store(nil)
 		a.lagging.forget()
-		stop, cancel := context.WithTimeout(ctx, a.cfg.Drain.Time)
-		_ = a.server.Swap(nil).Drain(stop) // what is left then has been cut off
-		cancel()
 	}
 }
 
@@ -93,13 +98,22 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 	return group.Wait()
 }
 
+// entryPatience bounds how long clients wait for a configuration that can't be put in
+// force at once: it may wait for somebody's transaction.
+const entryPatience = 5 * time.Second
+
 // letIn makes the server that clients meet, once, by the configuration of now: who stood
 // by may have read it long ago.
 func (a *App) letIn(ctx context.Context, hub *stream.Hub, consumer *cdc.Consumer) {
-	if a.server.Load() == nil {
-		a.lookAtConfig(ctx, false)
-		a.server.Store(a.newServer(hub, consumer))
+	if a.server.Load() != nil {
+		return
 	}
+	bounded, cancel := context.WithTimeout(ctx, entryPatience)
+	a.lookAtConfig(bounded, false, time.Now().Add(configRetry))
+	cancel()
+	a.entry.Lock()
+	defer a.entry.Unlock()
+	a.server.Store(a.newServer(hub, consumer))
 }
 
 // announce lets clients in once the WAL is followed, which a server that stands by

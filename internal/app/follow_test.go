@@ -101,6 +101,9 @@ func TestHistoryChanged(t *testing.T) {
 	if q.Rows["[1]"]["text"] != "in the backup" || q.Rows["[2]"]["text"] != "another way" {
 		t.Errorf("rows %v", q.Rows)
 	}
+	if metrics := get(t, s.App.AdminURL()+"/metrics"); !strings.Contains(metrics, "\nwalwire_companies 1\n") || !strings.Contains(metrics, "\nwalwire_views 1\n") {
+		t.Error("the metrics count what was of the history before")
+	}
 	s.Stop()
 
 	s.Config.OnSlotLoss = mapping.SlotLossStop
@@ -119,6 +122,33 @@ func TestHistoryChanged(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("the server goes on")
+	}
+}
+
+// A standby that is promoted while nothing has been read yet takes nothing from anybody.
+func TestPromotedBeforeReading(t *testing.T) {
+	for _, policy := range []string{mapping.SlotLossStop, mapping.SlotLossRecreate} {
+		t.Run(policy, func(t *testing.T) {
+			h := newHistory(t)
+			log := &record{}
+			s := apptest.Prepare(t, apptest.Options{
+				Log:      slog.New(slog.NewTextHandler(io.MultiWriter(log, t.Output()), nil)),
+				AdminURL: h.server.URL(), Schema: notesSchema, Tables: []pgx.Identifier{{"public", "notes"}}, Config: notesConfig,
+				Edit: func(c *mapping.Config) { c.OnSlotLoss = policy },
+			})
+			writer := pgtest.MustConnect(t, h.server.URL())
+			pgtest.MustExec(t, writer, "BEGIN; SELECT pg_current_xact_id()")
+			done, stop := s.Launch()
+			t.Cleanup(stop)
+			await(t, "the server to wait for its slot", func() bool { return strings.Contains(log.String(), "waits for an open transaction") })
+			h.promote(t)
+			select {
+			case err := <-done:
+				t.Fatalf("ended with %v", err)
+			case <-s.Ready():
+			}
+			s.Connect(s.Owner("1")).Open(1, `{"table":"notes"}`)
+		})
 	}
 }
 
@@ -159,6 +189,19 @@ func (h *history) start(t *testing.T) {
 // save keeps the state of now, restore brings it back; both restart the server.
 func (h *history) save(t *testing.T)    { h.copy(t, "data", "backup") }
 func (h *history) restore(t *testing.T) { h.copy(t, "backup", "data") }
+
+// promote stops the server, which comes back on a timeline of its own.
+func (h *history) promote(t *testing.T) {
+	t.Helper()
+	if err := h.server.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(h.opts.DataDir, "data", "recovery.signal"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h.opts.Settings["restore_command"] = "false" // nothing but what it has
+	h.start(t)
+}
 
 func (h *history) copy(t *testing.T, from, to string) {
 	t.Helper()

@@ -36,9 +36,9 @@ type reload struct {
 
 	turn sync.Mutex // held while one is put in force
 
-	looking sync.Mutex // protects following
-	content []byte     // of the file, when it was last looked at
-	again   time.Time  // when it is to be tried again, unchanged; zero: not
+	looking chan struct{} // capacity 1: a place for who looks at the file, and has the following
+	content []byte        // of the file, when it was last looked at
+	again   time.Time     // when it is to be tried again, unchanged; zero: not
 
 	mu       sync.Mutex // protects following
 	loadedAt time.Time
@@ -49,7 +49,9 @@ type reload struct {
 // FollowFile makes Run put the file at path in force again whenever it holds something
 // else than content. load reads it. Call it before Run.
 func (a *App) FollowFile(path string, content []byte, load func() (*mapping.Config, error)) {
-	a.reload.path, a.reload.content, a.reload.load, a.reload.now = path, content, load, make(chan struct{}, 1)
+	r := &a.reload
+	r.path, r.content, r.load = path, content, load
+	r.now, r.looking = make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
 // ReadConfig makes Run read the file now, changed or not.
@@ -72,6 +74,13 @@ func (r *reload) failed(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.problem = err.Error()
+}
+
+// why is the problem that there is, "" for none.
+func (r *reload) why() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.problem
 }
 
 // state is for /readyz.
@@ -157,28 +166,37 @@ func (a *App) watchConfig(ctx context.Context) error {
 			asked = true
 		case <-tick.C:
 		}
-		a.lookAtConfig(ctx, asked)
+		a.lookAtConfig(ctx, asked, time.Now())
 	}
 }
 
 // lookAtConfig puts the file in force where it holds something else than when it was
-// last looked at, or is asked for.
-func (a *App) lookAtConfig(ctx context.Context, asked bool) {
+// last looked at, is asked for, or was to be tried again by then.
+func (a *App) lookAtConfig(ctx context.Context, asked bool, by time.Time) {
 	r := &a.reload
 	if r.path == "" {
 		return
 	}
-	r.looking.Lock()
-	defer r.looking.Unlock()
+	select {
+	case r.looking <- struct{}{}:
+		defer func() { <-r.looking }()
+	case <-ctx.Done():
+		return
+	}
 	content := r.read()
-	if !asked && bytes.Equal(content, r.content) && (r.again.IsZero() || time.Now().Before(r.again)) {
+	if !asked && bytes.Equal(content, r.content) && (r.again.IsZero() || by.Before(r.again)) {
 		return
 	}
-	if r.content = r.settle(ctx, content); ctx.Err() != nil {
+	if content = r.settle(ctx, content); ctx.Err() != nil {
 		return
 	}
-	r.again = time.Time{}
+	former := r.why()
+	if asked || !bytes.Equal(content, r.content) {
+		former = "" // who has changed it is answered
+	}
+	r.content, r.again = content, time.Time{}
 	cfg, err := r.load()
+	unread := err != nil
 	switch {
 	case !bytes.Equal(r.read(), r.content): // written meanwhile: what was loaded may be half of it
 		r.content = nil
@@ -188,16 +206,22 @@ func (a *App) lookAtConfig(ctx context.Context, asked bool) {
 	default:
 		err = a.Reload(ctx, cfg)
 	}
-	var findings mapping.Errors
-	var refused *cdc.RefusedError
-	switch {
-	case err == nil, ctx.Err() != nil:
-	case errors.Is(err, errNotFollowing):
+	if err == nil {
+		return
+	}
+	if ctx.Err() != nil || errors.Is(err, errNotFollowing) {
 		r.again = time.Now().Add(configInterval)
-	case errors.As(err, &findings), errors.As(err, &refused):
+		return
+	}
+	if !unread { // the database may be mended instead
+		r.again = time.Now().Add(configRetry)
+	}
+	var findings mapping.Errors
+	switch {
+	case !unread && err.Error() == former:
+	case unread, errors.As(err, &findings):
 		a.log.Error("the configuration's file is not put in force: mend it", "file", r.path, "error", err)
 	default:
-		r.again = time.Now().Add(configRetry)
 		a.log.Error("the configuration's file can't be put in force now", "file", r.path, "error", err, "again_in", configRetry)
 	}
 }
@@ -216,6 +240,11 @@ func (a *App) Reload(ctx context.Context, cfg *mapping.Config) error {
 	taken.LocatedAs(cfg)
 	taken.Tables, taken.Rooms, taken.User, taken.Stats, taken.Origins, taken.Auth = cfg.Tables, cfg.Rooms, cfg.User, cfg.Stats, cfg.Origins, cfg.Auth
 	taken.Auth.JWKS = a.cfg.Auth.JWKS
+	if len(cfg.Auth.Keys) == 0 && a.jwks == nil {
+		err := mapping.Errors{{File: cfg.File, Path: "auth.jwks", Message: "counts from the next start on: restart walwire, or leave a key in auth.keys until then"}}
+		a.reload.failed(err)
+		return err
+	}
 	err := a.put(ctx, &taken)
 	if err != nil {
 		a.reload.failed(err)
@@ -229,7 +258,7 @@ func (a *App) Reload(ctx context.Context, cfg *mapping.Config) error {
 // put checks a configuration against the database and puts it in force between two
 // commits.
 func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
-	p, server := a.parts.Load(), a.server.Load()
+	p := a.parts.Load()
 	if p == nil {
 		return errNotFollowing
 	}
@@ -248,7 +277,9 @@ func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 	if err := a.binds(ctx, cfg, p, served); err != nil {
 		return err
 	}
-	findings, err := Inspect(ctx, cfg, p.snapshotter.Pool())
+	opts := inspectOptions(cfg)
+	opts.Following = true
+	findings, err := cdc.Inspect(ctx, p.snapshotter.Pool(), opts)
 	if err != nil {
 		return err
 	}
@@ -268,7 +299,10 @@ func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 	if err := a.allow(cfg); err != nil {
 		return err
 	}
-	if server == nil { // it stands by
+	a.entry.Lock()
+	server := a.server.Load()
+	a.entry.Unlock()
+	if server == nil { // it stands by, or is made by this configuration
 		return nil
 	}
 	server.SetViewers(viewers(cfg))
@@ -357,7 +391,7 @@ func (a *App) fixed(cfg *mapping.Config) []string {
 		{"slot_failover", a.cfg.SlotFailover, cfg.SlotFailover},
 		{"on_slot_loss", a.cfg.OnSlotLoss, cfg.OnSlotLoss},
 		{"publication", a.cfg.Publication, cfg.Publication},
-		{"cursor_key", a.cfg.CursorKey, cfg.CursorKey},
+		{"cursor_key", cursorKey(a.cfg), cursorKey(cfg)},
 		{"schedules", a.cfg.Schedules, cfg.Schedules},
 		{"retention", a.cfg.Retention, cfg.Retention},
 		{"limits", a.cfg.Limits, cfg.Limits},

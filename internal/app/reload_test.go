@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/walwire/walwire/internal/apptest"
 	"github.com/walwire/walwire/internal/pgtest"
 	"github.com/walwire/walwire/mapping"
@@ -96,15 +98,27 @@ func TestReload(t *testing.T) {
 			t.Errorf("a table taken out: %v", bills.Err)
 		}
 	})
+	t.Run("a table that was dropped is taken out", func(t *testing.T) {
+		reload(t, invoices)
+		s.Exec(`DROP TABLE invoices`)
+		await(t, "readiness to say so", func() bool { return strings.Contains(get(t, s.URL()+"/readyz"), "invoices can't be served") })
+		reload(t, func(*mapping.Config) {})
+		if ready := get(t, s.URL()+"/readyz"); !strings.Contains(ready, `"status":"ready"`) {
+			t.Errorf("/readyz says %s", ready)
+		}
+	})
 	t.Run("a wrong one changes nothing", func(t *testing.T) {
 		for want, edit := range map[string]func(*mapping.Config){
-			"no column":  func(c *mapping.Config) { rule(c, "appointments", "receptionist", "row.nothing") },
-			"not found":  func(c *mapping.Config) { invoices(c); c.Tables[len(c.Tables)-1].Relation.Name = "nothing" },
-			"no such_id": func(c *mapping.Config) { c.User.Rows[0].Match[0].Column = "such_id" },
+			"no column": func(c *mapping.Config) { rule(c, "appointments", "receptionist", "row.nothing") },
+			"not found": func(c *mapping.Config) { invoices(c); c.Tables[len(c.Tables)-1].Relation.Name = "nothing" },
+			"restart walwire": func(c *mapping.Config) {
+				c.Auth.Keys, c.Auth.JWKS = nil, &mapping.JWKS{URL: "https://keys.example.com"}
+			},
+			`no column "such_id"`: func(c *mapping.Config) { c.User.Rows[0].Match[0].Column = "such_id" },
 		} {
 			err := s.Reload(edit)
-			if err == nil {
-				t.Fatalf("taken: want %s", want)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Fatalf("got %v, want %s", err, want)
 			}
 			var state struct {
 				Status string
@@ -184,5 +198,26 @@ func TestReload(t *testing.T) {
 	var findings mapping.Errors
 	if err := s.Reload(func(c *mapping.Config) { rule(c, "staff", "client", "row.x") }); !errors.As(err, &findings) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A partition and the table that it is of are the same rows: one of them is mapped.
+func TestPartitionAndItsTable(t *testing.T) {
+	s := apptest.Prepare(t, apptest.Options{
+		Schema: `CREATE TABLE notes (id int PRIMARY KEY, company int NOT NULL) PARTITION BY RANGE (id); CREATE TABLE notes_1 PARTITION OF notes DEFAULT;
+			ALTER TABLE notes_1 REPLICA IDENTITY FULL; CREATE PUBLICATION walwire FOR TABLE notes_1`,
+		Tables: []pgx.Identifier{{"public", "notes"}, {"public", "notes_1"}},
+		Config: notesConfig + `  part: {table: public.notes_1, company: company, roles: {owner: {rows: true, columns: "*"}}}
+`,
+	})
+	done, stop := s.Launch()
+	t.Cleanup(stop)
+	select {
+	case err := <-done:
+		if err == nil || !strings.Contains(err.Error(), "are also those of tables.notes: map one of them") {
+			t.Errorf("ended with %v", err)
+		}
+	case <-s.Ready():
+		t.Error("both are served")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"time"
@@ -143,6 +144,10 @@ func (a *App) refuse(findings []cdc.Finding) error {
 
 // Inspect looks at the database with the configuration's eyes.
 func Inspect(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) ([]cdc.Finding, error) {
+	return cdc.Inspect(ctx, q, inspectOptions(cfg))
+}
+
+func inspectOptions(cfg *mapping.Config) cdc.InspectOptions {
 	opts := cdc.InspectOptions{
 		Tables:           tableNames(cfg),
 		Publication:      cfg.Publication,
@@ -162,7 +167,7 @@ func Inspect(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) ([]
 			opts.Columns[name] = append(append(opts.Columns[name], r.Columns.Names...), r.Columns.Except...)
 		}
 	}
-	return cdc.Inspect(ctx, q, opts)
+	return opts
 }
 
 func tableNames(cfg *mapping.Config) []cdc.TableName {
@@ -183,11 +188,19 @@ func loadSchema(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) 
 	}
 	schema := &stream.Schema{Tables: make(map[string]*cdc.Table), Broken: make(map[string]error)}
 	infos := make(map[string]mapping.TableInfo)
+	of := make(map[uint32]string) // by what holds rows
 	for _, t := range cfg.Tables {
 		table := found[cdc.TableName(t.Relation)]
 		if table == nil {
 			schema.Broken[t.Name] = err
 			continue
+		}
+		if other := overlaps(table, of); other != "" {
+			schema.Broken[t.Name] = fmt.Errorf("table %s: rows of %s are also those of tables.%s: map one of them", t.Name, table.TableName, other)
+			continue
+		}
+		for _, leaf := range table.Leaves {
+			of[leaf.OID] = t.Name
 		}
 		schema.Tables[t.Name], infos[t.Name] = table, info(table)
 	}
@@ -199,8 +212,19 @@ func loadSchema(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) 
 	return partial(schema, cfg, infos)
 }
 
+// overlaps names the table that holds rows of this one already, "" for none: a partition
+// and its root can't both be mapped.
+func overlaps(t *cdc.Table, of map[uint32]string) string {
+	for _, leaf := range t.Leaves {
+		if of[leaf.OID] != "" {
+			return of[leaf.OID]
+		}
+	}
+	return ""
+}
+
 // served is loadSchema for a server that runs: a table whose changes are no
-// longer in the stream is not served.
+// longer in the stream, or that can't be read any more, is not served.
 func served(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) (*stream.Schema, error) {
 	schema, err := loadSchema(ctx, cfg, q)
 	if err != nil {
@@ -210,13 +234,21 @@ func served(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) (*st
 	for _, t := range schema.Tables {
 		tables = append(tables, t)
 	}
+	broken, err := cdc.Unreadable(ctx, q, tables)
+	if err != nil {
+		return nil, err
+	}
 	unpublished, err := cdc.Unpublished(ctx, q, cfg.Publication, tables)
-	if err != nil || len(unpublished) == 0 {
-		return schema, err
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(broken, unpublished)
+	if len(broken) == 0 {
+		return schema, nil
 	}
 	infos := make(map[string]mapping.TableInfo)
 	for name, t := range schema.Tables {
-		if why := unpublished[t.TableName]; why != nil {
+		if why := broken[t.TableName]; why != nil {
 			schema.Broken[name] = why
 			delete(schema.Tables, name)
 			continue
@@ -229,6 +261,7 @@ func served(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) (*st
 // partial compiles what does not fit as a whole: the tables that say who users
 // are first, without which nothing can be served, then each of the others beside them.
 func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mapping.TableInfo) (*stream.Schema, error) {
+	cfg = cfg.Numbered()
 	rest := *cfg
 	rest.Tables = nil
 	for _, t := range cfg.Tables {
@@ -257,9 +290,28 @@ func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mappin
 		}
 		rest.Tables = append(rest.Tables, t)
 	}
+	schema.Unserved = unserved(cfg, schema.Broken)
 	var err error
 	schema.Mapping, err = mapping.Compile(&rest, infos)
 	return schema, err
+}
+
+// unserved is what can be said of tables that are left out.
+func unserved(cfg *mapping.Config, broken map[string]error) (out []stream.Unserved) {
+	for _, t := range cfg.Tables {
+		if broken[t.Name] == nil {
+			continue
+		}
+		u := stream.Unserved{Table: t.Name}
+		for _, r := range t.Roles {
+			u.Roles = append(u.Roles, r.Name)
+		}
+		for _, e := range t.Events {
+			u.Events = append(u.Events, e.Event)
+		}
+		out = append(out, u)
+	}
+	return out
 }
 
 // tellsUsers reports whether the configuration looks users up in the table.

@@ -39,7 +39,7 @@ func (a *App) watchSlot(ctx context.Context, s *cdc.Snapshotter) error {
 				a.log.Warn(warned, "slot", health.Name, "retained", health.RetainedBytes)
 			}
 		}
-		if health != nil {
+		if _, reading := a.read(); health != nil && reading {
 			a.lagging.written(health.Current, time.Now())
 		}
 		a.health.Store(health)
@@ -109,21 +109,32 @@ func safeBytes(h *cdc.SlotHealth) float64 {
 	return float64(*h.SafeBytes)
 }
 
-// lag is what was written when the slot was last looked at, and not yet read now.
-func (a *App) lag(h *cdc.SlotHealth) float64 {
+// read is how far the WAL has been read; false for a server that has not begun, as one
+// that stands by.
+func (a *App) read() (cdc.LSN, bool) {
 	p := a.parts.Load()
 	if p == nil {
+		return 0, false
+	}
+	read := p.consumer.Status().Received
+	return read, read != 0
+}
+
+// lag is what was written when the slot was last looked at, and not yet read now.
+func (a *App) lag(h *cdc.SlotHealth) float64 {
+	read, ok := a.read()
+	if !ok {
 		return math.NaN()
 	}
-	return float64(h.Current - min(h.Current, p.consumer.Status().Received))
+	return float64(h.Current - min(h.Current, read))
 }
 
 func (a *App) lagSeconds(*cdc.SlotHealth) float64 {
-	p := a.parts.Load()
-	if p == nil {
+	read, ok := a.read()
+	if !ok {
 		return math.NaN()
 	}
-	return a.lagging.behind(p.consumer.Status().Received, time.Now()).Seconds()
+	return a.lagging.behind(read, time.Now()).Seconds()
 }
 
 // readyz adds to the server's answer what it stands on: the slot, the pool that reads
@@ -153,7 +164,9 @@ func (a *App) slotState(p *parts) map[string]any {
 		return slot
 	}
 	slot["wal_status"], slot["retained_bytes"] = h.WALStatus, h.RetainedBytes
-	slot["lag_bytes"], slot["lag_seconds"] = a.lag(h), a.lagSeconds(h)
+	if _, reading := a.read(); reading {
+		slot["lag_bytes"], slot["lag_seconds"] = a.lag(h), a.lagSeconds(h)
+	}
 	if h.SafeBytes != nil {
 		slot["safe_bytes"] = *h.SafeBytes
 	}
