@@ -75,6 +75,12 @@ func (c *checker) auditClients(ctx context.Context, conn *pgx.Conn) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", sql, err)
 			}
+			if len(results[0].Rows) == 0 && len(l.rows) > 0 {
+				c.run.counts.divergences.Add(1)
+				c.run.fail(&Failure{What: "divergence", Query: l.query.index, Report: fmt.Sprintf(
+					"at the end, client %d, subscription %d shows %d rows, SELECT gives none\n%s\n%s", cl.index, l.id, len(l.rows), q, sql)})
+				return nil
+			}
 			for _, row := range results[0].Rows {
 				cells := make([]cell, len(row))
 				for i := range row {

@@ -166,7 +166,9 @@ func (e *eventChecker) piece(ctx context.Context, cl *client, p *piece) (string,
 			e.run.counts.eventsOptional.Add(1)
 		}
 	}
-	e.run.counts.eventGaps.Add(int64(len(p.holes)))
+	for _, h := range p.holes {
+		e.run.counts.gap(h.because)
+	}
 	return "", nil
 }
 

@@ -41,6 +41,7 @@ type client struct {
 	segment *segment
 	heard   atomic.Int64 // when something last came, in Unix nanoseconds
 	partial *frame
+	waits   sync.Map      // by their ids, what the connection's waits ask for
 	last    atomic.Uint64 // position shown
 }
 
@@ -53,7 +54,10 @@ func (c *client) follow(ctx context.Context) {
 		}
 		pause := time.Duration(c.r.IntN(400)) * time.Millisecond
 		if c.r.IntN(8) == 0 && !c.run.quiet.Load() {
-			pause *= time.Duration(4 + c.r.IntN(20)) // at times longer than the log reaches back
+			pause *= time.Duration(4 + c.r.IntN(20))
+		}
+		if c.run.options.Seconds >= 60 && c.r.IntN(60) == 0 && !c.run.quiet.Load() { // longer than the log reaches back
+			pause = retention + time.Duration(c.r.IntN(8000))*time.Millisecond
 		}
 		select {
 		case <-ctx.Done():
@@ -93,6 +97,7 @@ func (c *client) connect(ctx context.Context) error {
 	defer chores.Wait()
 	defer cancel()
 	c.heard.Store(time.Now().UnixNano())
+	c.waits.Clear()
 	luck := rand.New(rand.NewPCG(c.r.Uint64(), c.r.Uint64()))
 	chores.Go(func() { c.chores(ctx, conn, luck, cancel) })
 	return c.read(ctx, conn)
@@ -196,10 +201,13 @@ func (c *client) chores(ctx context.Context, conn wire.Conn, r *rand.Rand, cance
 		}
 		text := fmt.Sprintf(`{"type":"ping","id":%d}`, n)
 		final := c.run.final.Load()
-		if lsn := c.run.written.Load(); final == 0 && n%2 == 0 && lsn != 0 {
+		lsn := final
+		if final == 0 && n%2 == 0 {
+			lsn = c.run.written.Load()
+		}
+		if lsn != 0 {
+			c.waits.Store(n, lsn)
 			text = fmt.Sprintf(`{"type":"wait","id":%d,"lsn":%q}`, n, formatLSN(lsn))
-		} else if final != 0 {
-			text = fmt.Sprintf(`{"type":"wait","id":%d,"lsn":%q}`, n, formatLSN(final))
 		}
 		if time.Since(time.Unix(0, c.heard.Load())) > silence {
 			c.run.silent(c)
@@ -247,7 +255,7 @@ func (c *client) read(ctx context.Context, conn wire.Conn) error {
 
 // exchange ends a live query and opens another.
 func (c *client) exchange(ctx context.Context, conn wire.Conn) error {
-	if i := c.r.IntN(len(c.subs)); len(c.subs) > 1 && !c.subs[i].leaving && c.subs[i].here {
+	if i := c.r.IntN(max(len(c.subs), 1)); len(c.subs) > 1 && !c.subs[i].leaving && c.subs[i].here {
 		c.subs[i].leaving = true
 		if err := conn.Write(ctx, fmt.Appendf(nil, `{"type":"unsubscribe","id":%d}`, c.subs[i].id)); err != nil {
 			return err

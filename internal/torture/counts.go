@@ -27,11 +27,12 @@ type counts struct {
 	faults  map[string]int
 	errors  map[string]int
 	reasons map[string]int // of resets of clients that came back
+	because map[string]int // of gaps, as the server says
 	endings map[string]int
 }
 
 func newCounts() *counts {
-	return &counts{faults: make(map[string]int), errors: make(map[string]int), reasons: make(map[string]int), endings: make(map[string]int)}
+	return &counts{faults: make(map[string]int), errors: make(map[string]int), reasons: make(map[string]int), because: make(map[string]int), endings: make(map[string]int)}
 }
 
 func (c *counts) entry(what kindOfEntry) {
@@ -57,6 +58,13 @@ func (c *counts) reset(reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reasons[reason]++
+}
+
+func (c *counts) gap(because string) {
+	c.eventGaps.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.because[because]++
 }
 
 func (c *counts) refused(f *frame) {

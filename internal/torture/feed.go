@@ -89,6 +89,7 @@ type told struct {
 type hole struct {
 	table    string // "": any
 	from, to uint64 // from is not in it
+	because  string
 }
 
 // piece is what a client was told of one range of positions.
@@ -174,7 +175,7 @@ func (f *feed) take(raw json.RawMessage, p *piece, tables []*table) error {
 		return err
 	}
 	if e.Event == "gap" {
-		h := hole{table: e.Table, from: p.from, to: p.to}
+		h := hole{table: e.Table, from: p.from, to: p.to, because: e.Because}
 		var err error
 		if e.To != "" {
 			if h.to, err = parseLSN(e.To); err != nil {

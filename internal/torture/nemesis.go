@@ -95,13 +95,20 @@ func (n *nemesis) haunt(ctx, run context.Context) error {
 				return nil
 			}
 			n.run.log.Info("fault", "kind", chosen[i].name)
-			if err := chosen[i].do(n, run); err != nil {
+			switch err := chosen[i].do(n, run); {
+			case errors.Is(err, errNotDone):
+				n.run.log.Warn("a fault did not come about", "kind", chosen[i].name)
+			case err != nil:
 				return fmt.Errorf("fault %s: %w", chosen[i].name, err)
+			default:
+				n.run.counts.fault(chosen[i].name)
 			}
-			n.run.counts.fault(chosen[i].name)
 		}
 	}
 }
+
+// errNotDone is a fault that found no moment for itself: it is not counted.
+var errNotDone = errors.New("not done")
 
 // some is a time up to most.
 func (n *nemesis) some(most time.Duration) time.Duration {
@@ -129,16 +136,27 @@ func (n *nemesis) config(context.Context) error {
 
 // reload changes the configuration's file while walwire runs, by what nobody needs.
 func (n *nemesis) reload(ctx context.Context) error {
+	before := n.stage.server.loaded(ctx)
 	n.run.extra.Store(!n.run.extra.Load())
 	if err := n.stage.server.writeConfig(); err != nil {
 		return err
 	}
-	pause(ctx, n.some(2*time.Second))
-	return nil
+	for end := time.Now().Add(15 * time.Second); time.Now().Before(end) && ctx.Err() == nil; pause(ctx, 50*time.Millisecond) {
+		if now := n.stage.server.loaded(ctx); before > 0 && now > before {
+			pause(ctx, n.some(2*time.Second))
+			return nil
+		}
+	}
+	return errNotDone
 }
 
 func (n *nemesis) walsender(ctx context.Context) error {
-	return n.stage.exec(ctx, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '"+serverSlot+"' AND active_pid IS NOT NULL")
+	var ended int
+	err := n.stage.query(ctx, &ended, "SELECT count(pg_terminate_backend(active_pid)) FROM pg_replication_slots WHERE slot_name = '"+serverSlot+"' AND active_pid IS NOT NULL")
+	if err == nil && ended == 0 {
+		return errNotDone
+	}
+	return err
 }
 
 func (n *nemesis) pgFast(ctx context.Context) error { return n.restart(ctx, pgserver.Fast) }
@@ -146,9 +164,13 @@ func (n *nemesis) pgFast(ctx context.Context) error { return n.restart(ctx, pgse
 func (n *nemesis) pgImmediate(ctx context.Context) error { return n.restart(ctx, pgserver.Immediate) }
 
 func (n *nemesis) restart(ctx context.Context, mode pgserver.StopMode) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	within, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	return n.stage.database.Restart(ctx, mode)
+	err := n.stage.database.Restart(within, mode)
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("PostgreSQL: %v", err) // not as the end of the run, which a deadline would be taken for
+	}
+	return err
 }
 
 func (n *nemesis) databaseCut(ctx context.Context) error {
@@ -175,15 +197,24 @@ func (n *nemesis) databaseSilent(ctx context.Context) error {
 	return err
 }
 
+// clientProxy is a way of some clients, which may be silent until done, and a while after.
+func (n *nemesis) clientProxy() (p *proxy, done func()) {
+	note := func() { n.run.chronicle.note("clients") }
+	note()
+	return n.stage.proxies.clients[n.r.IntN(clientProxies)], note
+}
+
 func (n *nemesis) clientCut(ctx context.Context) error {
-	p := n.stage.proxies.clients[n.r.IntN(clientProxies)]
+	p, done := n.clientProxy()
+	defer done()
 	cut(p)
 	pause(ctx, n.some(time.Second))
 	return mend(p)
 }
 
 func (n *nemesis) clientSlow(ctx context.Context) error {
-	p := n.stage.proxies.clients[n.r.IntN(clientProxies)]
+	p, done := n.clientProxy()
+	defer done()
 	err := addToxic(p, "latency", fmt.Sprintf(`{"latency": %d, "jitter": 50}`, 50+n.r.IntN(300)))
 	if err == nil && n.r.IntN(2) == 0 {
 		err = addToxic(p, "bandwidth", `{"rate": 30}`)
@@ -193,7 +224,8 @@ func (n *nemesis) clientSlow(ctx context.Context) error {
 }
 
 func (n *nemesis) clientSilent(ctx context.Context) error {
-	p := n.stage.proxies.clients[n.r.IntN(clientProxies)]
+	p, done := n.clientProxy()
+	defer done()
 	err := addToxic(p, "timeout", `{"timeout": 0}`)
 	pause(ctx, n.some(3*time.Second))
 	return errors.Join(err, replace(p))
@@ -239,7 +271,7 @@ func (n *nemesis) idleTransaction(ctx context.Context) error {
 	var rows int64
 	defer w.disconnect()
 	if err := w.connect(ctx); err != nil {
-		return nil // the database is away
+		return errNotDone // the database is away
 	}
 	err := w.exec(ctx, &rows, "BEGIN")
 	if err == nil {
@@ -249,8 +281,8 @@ func (n *nemesis) idleTransaction(ctx context.Context) error {
 		pause(ctx, time.Second+n.some(3*time.Second))
 		err = w.exec(ctx, &rows, []string{"COMMIT", "ROLLBACK"}[n.r.IntN(2)])
 	}
-	if err != nil && !survivable(err) {
-		return err
+	if err != nil && survivable(err) {
+		return errNotDone
 	}
-	return nil
+	return err
 }

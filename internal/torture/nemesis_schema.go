@@ -25,7 +25,10 @@ func (n *nemesis) alterType(ctx context.Context) error {
 }
 
 func (n *nemesis) alter(ctx context.Context, sql string) error {
-	_, err := n.altered(ctx, sql)
+	done, err := n.altered(ctx, sql)
+	if err == nil && !done {
+		return errNotDone
+	}
 	return err
 }
 
@@ -78,7 +81,10 @@ func (n *nemesis) partition(ctx context.Context) error {
 		i := n.r.IntN(len(t.leaves))
 		leaf := t.leaves[i]
 		detached, err := n.altered(ctx, fmt.Sprintf("BEGIN; ALTER TABLE %s DETACH PARTITION %s; ", t.name, leaf)+markerSQL("detach %s", leaf)+"COMMIT")
-		if err != nil || !detached {
+		if err == nil && !detached {
+			return errNotDone
+		}
+		if err != nil {
 			return err
 		}
 		pause(ctx, n.some(3*time.Second))

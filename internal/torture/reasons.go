@@ -17,7 +17,7 @@ type chronicle struct {
 
 func newChronicle() *chronicle { return &chronicle{last: make(map[string]time.Time)} }
 
-// note says that it happens now: "slot", or to a table of this name.
+// note says that it happens now: "slot", to "clients" on their way, or to a table of this name.
 func (c *chronicle) note(what string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

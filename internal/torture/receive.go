@@ -21,11 +21,17 @@ func (c *client) receive(data []byte) error {
 	case "error":
 		return c.failed(f)
 	case "unsubscribed":
+		if l := c.find(f.ID); l == nil || !l.leaving {
+			return c.breach(fmt.Errorf("subscription %d has ended, unasked", f.ID))
+		}
 		c.forget(f.ID)
 	case "waited":
 		lsn, err := parseLSN(f.Position)
 		if err != nil {
 			return c.breach(err)
+		}
+		if asked, ok := c.waits.LoadAndDelete(f.ID); !ok || lsn < asked.(uint64) {
+			return c.breach(fmt.Errorf("wait %d for %v (%t) is answered at %s", f.ID, asked, ok, f.Position))
 		}
 		c.waited(lsn)
 	}
@@ -134,7 +140,7 @@ func (c *client) failed(f *frame) error {
 			return nil // the check says whether it had
 		}
 		fallthrough
-	case "internal", "invalid-argument", "not-found":
+	case "internal", "invalid-argument", "not-found", "failed-precondition", "resource-exhausted": // limits are far, and tables fit
 		query := ""
 		if l := c.find(f.ID); l != nil {
 			query = l.query.json(l.nonce)

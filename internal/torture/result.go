@@ -29,6 +29,13 @@ func (r *Result) String() string {
 // a slow machine, whose clients come back late.
 func (r *Result) Forgetful() bool { return r.unexplained > 5+r.resumes/20 }
 
+// Nothing are the counts at zero without which no run tells anything, however short.
+func (r *Result) Nothing() []string {
+	return slices.DeleteFunc(slices.Clone(r.zero), func(name string) bool {
+		return !slices.Contains([]string{"changes", "clients", "states compared", "snapshots shown", "resumes from the log", "events compared", "faults"}, name)
+	})
+}
+
 // Missing are the counts that a long run must not leave at zero, and has.
 func (r *Result) Missing() []string { return r.zero }
 
@@ -59,6 +66,9 @@ func (r *run) result(took time.Duration) *Result {
 	out.count("events compared", c.events.Load(), feeds)
 	out.count("events optional", c.eventsOptional.Load(), false)
 	out.count("gaps told", c.eventGaps.Load(), false)
+	c.mu.Lock()
+	out.lines = append(out.lines, [2]string{"  by reason", list(c.because)})
+	c.mu.Unlock()
 	out.count("events lost or doubled", c.eventFaults.Load(), false)
 	if r.options.SDK > 0 {
 		out.count("changes told by the SDK", c.sdkSteps.Load(), true)

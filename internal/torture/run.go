@@ -116,7 +116,9 @@ func (r *run) perform(ctx context.Context) error {
 	group.Go(func() error { return r.stage.standby.follow(ctx) })
 	err := r.awaitReady(ctx)
 	if err == nil {
-		r.startClients(ctx, group)
+		err = r.startClients(ctx, group)
+	}
+	if err == nil {
 		err = r.startSDK(ctx, group)
 	}
 	if err == nil {
@@ -127,6 +129,9 @@ func (r *run) perform(ctx context.Context) error {
 	}
 	if err == nil {
 		err = r.checker.check(ctx)
+	}
+	if err == nil && !r.failed() {
+		err = r.rest(ctx)
 	}
 	if err == nil && !r.failed() {
 		err = r.checker.audit(ctx)
@@ -162,19 +167,22 @@ func (r *run) awaitReady(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) startClients(ctx context.Context, group *errgroup.Group) {
+func (r *run) startClients(ctx context.Context, group *errgroup.Group) error {
+	users := slices.DeleteFunc(slices.Clone(r.users), func(u *user) bool {
+		return !slices.ContainsFunc(r.queries, func(q *query) bool { return r.chosen(q, u) })
+	})
+	if len(users) == 0 {
+		return errors.New("no user has a query to ask")
+	}
 	for i := range r.options.Clients {
-		c := &client{run: r, index: i, r: rand.New(rand.NewPCG(r.options.Seed, 1000+uint64(i))), user: r.users[i%len(r.users)], settled: make(chan struct{})}
+		c := &client{run: r, index: i, r: rand.New(rand.NewPCG(r.options.Seed, 1000+uint64(i))), user: users[i%len(users)], settled: make(chan struct{})}
 		proxy := r.stage.proxies.clients[i%clientProxies]
 		ways := strings.Split(r.options.Via, ",")
 		c.proxy, c.way = "http://"+proxy.Listen, ways[i%len(ways)]
 		for _, q := range r.queries {
-			if q.role == c.user.role && (r.options.Query < 0 || q.index == r.options.Query) {
+			if r.chosen(q, c.user) {
 				c.queries = append(c.queries, q)
 			}
-		}
-		if len(c.queries) == 0 {
-			continue
 		}
 		if i%feedEvery == 0 && slices.ContainsFunc(r.tables, func(t *table) bool { return len(eventRules(t)) > 0 }) {
 			c.feed = &feed{}
@@ -182,6 +190,12 @@ func (r *run) startClients(ctx context.Context, group *errgroup.Group) {
 		r.clients = append(r.clients, c)
 		group.Go(func() error { c.follow(ctx); return nil })
 	}
+	return nil
+}
+
+// chosen reports whether a user's clients may ask a query.
+func (r *run) chosen(q *query, u *user) bool {
+	return q.role == u.role && (r.options.Query < 0 || q.index == r.options.Query)
 }
 
 // startSDK starts the clients that are the SDK, where some are asked for.
@@ -249,6 +263,24 @@ func (r *run) settle(ctx context.Context) error {
 		case <-deadline:
 			return r.stuck(c, last)
 		}
+	}
+	return nil
+}
+
+// rest waits until what is forgiven of tables is over, and everything is served.
+func (r *run) rest(ctx context.Context) error {
+	end := time.Now().Add(settleTime)
+	for r.versions.forgiving() || !r.stage.server.ready(ctx) {
+		if time.Now().After(end) {
+			r.fail(&Failure{What: "stuck", Query: -1, Report: "at the end, walwire is not ready; its log ends:\n" + r.stage.server.tail()})
+			return nil
+		}
+		if pause(ctx, 50*time.Millisecond); ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if log := r.stage.server.crashes(); log != "" {
+		r.fail(&Failure{What: "crash", Query: -1, Report: log})
 	}
 	return nil
 }
@@ -339,10 +371,10 @@ func (r *run) breach(c *client, err error) {
 }
 
 // silent notes that a client is told nothing, not even that it is heard. That is the
-// server's fault where nothing else is broken.
+// server's fault where it has been up, and the way to it open.
 func (r *run) silent(c *client) {
 	r.counts.silences.Add(1)
-	if r.options.Faults == "none" {
+	if !r.chronicle.since("clients", time.Now().Add(-2*silence)) {
 		r.fail(&Failure{What: "stuck", Query: -1, Report: fmt.Sprintf("client %d (%s) pings, and has heard nothing for %s", c.index, c.user.id, silence)})
 	}
 }
@@ -353,6 +385,14 @@ func (r *run) connectionEnded(_ *client, err error) { r.counts.ending(err) }
 func (r *run) serverEnded(err error, log string) {
 	r.counts.restarts.Add(1)
 	r.log.Info("walwire ended by itself", "error", err, "log", log)
+	if crash := r.stage.server.crashes(); crash != "" {
+		r.fail(&Failure{What: "crash", Query: -1, Report: crash})
+	}
+}
+
+// refuses notes that walwire does not end as it was asked to.
+func (r *run) refuses(why string) {
+	r.fail(&Failure{What: "stuck", Query: -1, Report: why})
 }
 
 // config is the configuration of the next start.

@@ -193,7 +193,14 @@ func schemaSQL(tables []*table, users []*user) string {
 	}
 	fmt.Fprintf(&b, "CREATE TABLE %s (id int PRIMARY KEY, n bigint);\nINSERT INTO %[1]s VALUES (1, 0);\n", heartbeatsTable)
 	list := strings.Join(names, ", ")
-	fmt.Fprintf(&b, "CREATE PUBLICATION walwire FOR TABLE %s, "+membersTable+";\nCREATE PUBLICATION %s FOR TABLE %s, %s%s;\n", list, historyPub, list, heartbeatsTable, leaves.String())
+	fmt.Fprintf(&b, "CREATE PUBLICATION walwire FOR TABLE %s, "+membersTable+";\n", list)
+	if leaves.Len() > 0 { // 14 must be told them by name
+		fmt.Fprintf(&b, `DO $$ BEGIN
+	IF current_setting('server_version_num')::int < 150000 THEN ALTER PUBLICATION walwire ADD TABLE %s; END IF;
+END $$;
+`, leaves.String()[2:])
+	}
+	fmt.Fprintf(&b, "CREATE PUBLICATION %s FOR TABLE %s, %s%s;\n", historyPub, list, heartbeatsTable, leaves.String())
 	return b.String()
 }
 

@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type server struct {
 	databaseURL   string
 	config        func() string
 	ended         func(err error, log string) // by itself, and not because it was asked to
+	refused       func(why string)            // to end as it was asked to
+	changed       func()                      // it has been started, or has ended
 
 	mu      sync.Mutex // protects following
 	cmd     *exec.Cmd
@@ -35,6 +38,9 @@ type server struct {
 	now     map[string]float64 // metrics of this process
 	earlier map[string]float64 // of those before
 }
+
+// drainTime is drain.time's default.
+const drainTime = 20 * time.Second
 
 // repository is the folder that all is built from.
 func repository() string {
@@ -100,8 +106,10 @@ func (s *server) startUnlessHeld() (done chan struct{}, err error) {
 	done = make(chan struct{})
 	s.cmd, s.done, s.asked = cmd, done, false
 	s.starts++
+	s.changed()
 	go func() {
 		err := cmd.Wait()
+		s.changed()
 		s.mu.Lock()
 		asked := s.asked
 		s.cmd = nil
@@ -135,7 +143,21 @@ func (s *server) logFile() string { return filepath.Join(s.dir, "walwire.log") }
 // tail is the end of the log.
 func (s *server) tail() string {
 	text, _ := os.ReadFile(s.logFile())
+	if i := bytes.LastIndex(text, []byte("panic: ")); i >= 0 { // what comes behind it is long
+		return string(text[i:min(len(text), i+8000)])
+	}
 	return string(text[max(0, len(text)-1500):])
+}
+
+// crashes is what the log says of panics, of a request's handler too.
+func (s *server) crashes() string {
+	text, _ := os.ReadFile(s.logFile())
+	for _, sign := range []string{"panic: ", "fatal error: ", "http: panic serving"} {
+		if i := bytes.Index(text, []byte(sign)); i >= 0 {
+			return string(text[i:min(len(text), i+8000)])
+		}
+	}
+	return ""
 }
 
 // stop ends the process by a signal, and at last by SIGKILL, and waits.
@@ -152,9 +174,13 @@ func (s *server) stop(sig syscall.Signal) {
 	}
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(drainTime + 15*time.Second):
+		s.refused("walwire does not stop; its log ends:\n" + s.tail())
 		_ = cmd.Process.Kill()
 		<-done
+	}
+	if code := cmd.ProcessState.ExitCode(); sig == syscall.SIGTERM && code != 0 {
+		s.refused(fmt.Sprintf("walwire ends with %d after SIGTERM; its log ends:\n%s", code, s.tail()))
 	}
 }
 
@@ -214,6 +240,14 @@ func (s *server) scrape(ctx context.Context) {
 			s.now[name] = v
 		}
 	}
+}
+
+// loaded is when the configuration in force was read, 0 where nobody says.
+func (s *server) loaded(ctx context.Context) float64 {
+	s.scrape(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now["walwire_config_loaded_timestamp_seconds"]
 }
 
 // metric is a counter's sum over all processes.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -82,7 +83,7 @@ func openStage(ctx context.Context, r *run, binary string) (_ *stage, err error)
 	if s.proxies, err = openProxies(net.JoinHostPort("127.0.0.1", strconv.Itoa(s.database.Port())), listen); err != nil {
 		return nil, err
 	}
-	s.server = &server{binary: binary, dir: s.dir, listen: listen, admin: admin, databaseURL: s.roleURL(), config: r.config, ended: r.serverEnded}
+	s.server = &server{binary: binary, dir: s.dir, listen: listen, admin: admin, databaseURL: s.roleURL(), config: r.config, ended: r.serverEnded, refused: r.refuses, changed: func() { r.chronicle.note("clients") }}
 	return s, nil
 }
 
@@ -122,7 +123,10 @@ func (s *stage) makeSchema(ctx context.Context, r *run) error {
 // writer makes a writer; -1 is the one that fills the tables.
 func (s *stage) writer(r *run, i int) *writer {
 	random := rand.New(rand.NewPCG(r.options.Seed, uint64(10_000+i)))
-	return &writer{url: s.database.URL(), index: i, r: random, tables: r.tables, written: &r.written, rows: &r.counts.rows, noted: r.chronicle.note,
+	windows := slices.DeleteFunc(slices.Clone(r.queries), func(q *query) bool {
+		return q.order == nil || q.order.limit == 0 || r.options.Query >= 0 && q.index != r.options.Query
+	})
+	return &writer{url: s.database.URL(), index: i, r: random, tables: r.tables, windows: windows, written: &r.written, rows: &r.counts.rows, noted: r.chronicle.note,
 		pace: func(rows int64) time.Duration {
 			return time.Duration(rows) * time.Second * time.Duration(r.options.Writers) / time.Duration(r.options.Rate)
 		}}

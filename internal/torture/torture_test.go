@@ -48,6 +48,9 @@ func TestTorture(t *testing.T) {
 	if options.Seconds >= 40 && result.Forgetful() { // a short run resumes too little
 		t.Errorf("seed %d: the log does not reach back: %d clients were begun anew for no known reason", options.Seed, result.unexplained)
 	}
+	for _, name := range result.Nothing() {
+		t.Errorf("a run without: %s", name)
+	}
 	if options.Long() {
 		for _, name := range result.Missing() {
 			t.Errorf("a long run without: %s", name)

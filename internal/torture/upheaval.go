@@ -2,6 +2,7 @@ package torture
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -109,6 +110,14 @@ func (v *versions) forgive(t *table, position uint64) bool {
 		}
 	}
 	return false
+}
+
+// forgiving reports whether any table's queries may be behind now.
+func (v *versions) forgiving() bool {
+	v.closeSpans()
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return slices.ContainsFunc(v.spans, func(s *span) bool { return s.to == forever })
 }
 
 // closeSpans ends those that have lasted long enough, at the position of now.

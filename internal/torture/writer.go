@@ -26,6 +26,15 @@ type writer struct {
 	noted   func(what string) // that a table was truncated
 	conn    *pgx.Conn
 	ids     int // of prepared transactions
+	windows []*query
+	desk    desk
+}
+
+// desk works off what is first in one of the windows, a few rows at a time.
+type desk struct {
+	query   *query
+	company int
+	left    int // transactions to come
 }
 
 // write writes until ctx ends. What it is told by a server in trouble, it lives with.
@@ -125,6 +134,9 @@ func (w *writer) notePosition(ctx context.Context) error {
 }
 
 func (w *writer) transaction(ctx context.Context) (rows int64, err error) {
+	if w.desk.left == 0 && len(w.windows) > 0 && w.r.IntN(20) == 0 {
+		w.desk = desk{query: w.windows[w.r.IntN(len(w.windows))], company: 1 + w.r.IntN(companies), left: 10 + w.r.IntN(40)}
+	}
 	mode := []string{"on", "off", "local"}[w.r.IntN(3)]
 	if err := w.exec(ctx, &rows, "BEGIN; SET LOCAL synchronous_commit = "+mode); err != nil {
 		return 0, err
@@ -137,6 +149,8 @@ func (w *writer) transaction(ctx context.Context) (rows int64, err error) {
 		err = w.copyRows(ctx, &rows)
 	case kind == 5 && w.r.IntN(8) == 0:
 		err = w.truncate(ctx, &rows)
+	case w.desk.left > 0 && kind < 60:
+		err = w.workOff(ctx, &rows)
 	default:
 		for n := 1 + w.r.IntN(4); n > 0 && err == nil; n-- {
 			err = w.change(ctx, &rows)

@@ -112,6 +112,28 @@ func (w *writer) rename(ctx context.Context, rows *int64, t *table) error {
 		t.name, strings.Join(sets, ", "), t.keyNames(), w.keyList(t, 1), strings.Join(same, " AND ")))
 }
 
+// workOff deletes the first rows of a window, or gives them to another company: rows from
+// beyond it move up, until it has to be read again.
+func (w *writer) workOff(ctx context.Context, rows *int64) error {
+	q := w.desk.query
+	w.desk.left--
+	direction := "ASC"
+	if q.order.last {
+		direction = "DESC"
+	}
+	bounds := q.order.bounds
+	if bounds == "" {
+		bounds = "true"
+	}
+	first := fmt.Sprintf("(%s) IN (SELECT %[1]s FROM (SELECT %[1]s, row_number() OVER (ORDER BY %s) AS place FROM %s WHERE company = %d AND (%s) AND (%s)) w ORDER BY place %s LIMIT %d)",
+		q.table.keyNames(), q.order.sql, q.table.name, w.desk.company, q.sql, bounds, direction, 1+w.r.IntN(4))
+	if w.r.IntN(3) == 0 {
+		company := 1 + w.r.IntN(companies)
+		return w.exec(ctx, rows, fmt.Sprintf("UPDATE %s SET company = %d, branch_id = %d WHERE %s", q.table.name, company, branchOf(w.r, company), first))
+	}
+	return w.exec(ctx, rows, fmt.Sprintf("DELETE FROM %s WHERE %s", q.table.name, first))
+}
+
 // bulk changes many rows by one statement.
 func (w *writer) bulk(ctx context.Context, rows *int64) error {
 	t := w.table()
