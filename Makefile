@@ -34,12 +34,12 @@ test-go: postgres compiler
 	@$(if $(PKG),true,go test $(RACE) -p 1 -timeout 40m $(TEST_FLAGS) ./internal/torture ./internal/faults ./internal/hostile)
 
 test-sdk: postgres npm chromium build ## check the TypeScript SDK, run its tests against the server, and print its size
-	@cd sdk && npm ci --silent --no-audit --no-fund && npm run -s check && npm run -s lint && \
-		NO_COLOR=1 WALWIRE_BINARY=$(CURDIR)/bin/walwire npm run -s test && npm run -s size
+	@cd sdk && npm ci --silent --no-audit --no-fund && npm run -s check && npm run -s lint
+	@scripts/board-is-fresh
+	@cd sdk && NO_COLOR=1 WALWIRE_BINARY=$(CURDIR)/bin/walwire npm run -s test && npm run -s size
 	@cd bench/socketio && npm ci --silent --no-audit --no-fund
 	@./bin/walwire bench --only 2,3,6 --scale 0.04 --log-level error >/dev/null
 	@go test -count=1 ./internal/torture -args -seconds=15 -sdk=30 -clients=10 -shrink=0 -binary=$(CURDIR)/bin/walwire
-	@scripts/board-is-fresh
 
 test-matrix: postgres compiler npm ## run all Go tests on each major version of PostgreSQL, without the race detector (VERSIONS="14 18" PKG=./... TEST_FLAGS=...)
 	@PINS="$(MATRIX)" VERSIONS="$(VERSIONS)" PKG="$(PKG)" TEST_FLAGS="$(TEST_FLAGS)" scripts/test-matrix

@@ -1,8 +1,10 @@
-import { DeadlineExceededError, InvalidArgumentError, UnauthenticatedError, UnavailableError, WalwireError, errorOf, type Code } from "./errors.js";
+import { InvalidArgumentError, UnauthenticatedError, UnavailableError, WalwireError, errorOf, type Code } from "./errors.js";
+import { listening } from "./events.js";
 import { step, type Effect, type Happening, type State, type Way } from "./machine.js";
 import { LiveQuery, safely, unhurried, type Sub } from "./livequery.js";
 import { join, type DataFrame, type Event, type EventQuery, type Frame, type Gap, type Query, type Row, type Update } from "./protocol.js";
-import { open, type Transport } from "./transport.js";
+import { open, wrapping, type Transport } from "./transport.js";
+import { Waits } from "./waits.js";
 
 export type Token = string | (() => string | Promise<string>);
 
@@ -23,15 +25,8 @@ export interface Connection {
   readonly error?: WalwireError;
 }
 
-interface Wait {
-  readonly lsn: string;
-  readonly timer: ReturnType<typeof setTimeout>;
-  resolve(): void;
-  reject(error: WalwireError): void;
-}
-
-/** What may be otherwise the next time. */
-const passing: readonly Code[] = ["unavailable", "resource-exhausted", "internal"];
+/** What may be otherwise the next time; so may be what the server says when to try again. */
+const passing: readonly Code[] = ["unavailable", "internal"];
 const pingEvery = 25_000;
 const pongWithin = 8_000;
 
@@ -52,12 +47,13 @@ export class Client {
   #synced = new Set<() => void>();
   #queries = new Map<string, LiveQuery>();
   #subs = new Map<number, Sub>();
-  #waits = new Map<number, Wait>();
+  #waits = new Waits();
   #partial: Update[] = [];
   #reached = "";
   #position = "";
   #nextID = 1;
   #token = "";
+  #frameBytes = Infinity;
   #closed = false;
 
   constructor(options: Options) {
@@ -65,6 +61,9 @@ export class Client {
     this.#url = options.url.replace(/\/+$/, "");
     if (!/^https?:\/\//.test(this.#url)) {
       throw new InvalidArgumentError("invalid-argument", `url must begin with http:// or https://, got ${options.url}`);
+    }
+    if (options.token === "") {
+      throw new InvalidArgumentError("invalid-argument", "the token is empty");
     }
     if (typeof window !== "undefined") {
       window.addEventListener("online", this.#wake);
@@ -85,14 +84,12 @@ export class Client {
 
   /** Calls listener at every change of `connection`. */
   onConnection(listener: () => void): () => void {
-    this.#watchers.add(listener);
-    return () => this.#watchers.delete(listener);
+    return enlist(this.#watchers, listener);
   }
 
   /** Calls listener whenever all listeners have been told of a commit. */
   onSync(listener: () => void): () => void {
-    this.#synced.add(listener);
-    return () => this.#synced.delete(listener);
+    return enlist(this.#synced, listener);
   }
 
   /** A live query. The same one for the same query. */
@@ -113,31 +110,12 @@ export class Client {
 
   /** Calls listener for each event, in the order of commits, and for a gap where some may be missing. */
   events<R extends object = Row>(query: EventQuery, listener: (event: Event<R> | Gap) => void, onError?: (error: WalwireError) => void): () => void {
-    let cursor = "";
-    let pending: (Event | Gap)[] = [];
-    const sub: Sub = {
-      id: this.#nextID++,
-      here: false,
-      shown: false,
-      request: () => ({ events: query, ...(cursor && { resume: { cursor } }) }),
-      apply: (u) => pending.push(...(u.events ?? [])),
-      at: (c) => (cursor = c),
-      tell: () => {
-        const told = pending;
-        pending = [];
-        told.forEach((e) => this.#subs.get(sub.id) === sub && safely(() => listener(e as Event<R> | Gap)));
-      },
-      failed: (error) => safely(() => onError?.(error)),
-      ended: (error) => {
-        sub.here = false;
-        safely(() => onError?.(error));
-      },
-      lost: () => {
-        sub.here = false;
-      },
-    };
+    const sub = listening(this.#nextID++, query, listener as (event: Event | Gap) => void, onError);
     this.#add(sub);
-    return () => this.#remove(sub.id);
+    return () => {
+      sub.leave();
+      this.#remove(sub.id);
+    };
   }
 
   /** Resolves when everything up to a position of the WAL has been shown: what the backend gave for a write. */
@@ -146,25 +124,12 @@ export class Client {
     if (refused) {
       return Promise.reject(refused);
     }
-    return new Promise((resolve, reject) => {
-      const id = this.#nextID++;
-      const end = (f: () => void) => () => {
-        clearTimeout(wait.timer);
-        this.#waits.delete(id);
-        f();
-      };
-      const late = new DeadlineExceededError("deadline-exceeded", `${lsn} has not been reached within ${timeoutMs} ms`);
-      const wait: Wait = {
-        lsn,
-        timer: setTimeout(() => wait.reject(late), timeoutMs),
-        resolve: end(resolve),
-        reject: (error) => end(() => reject(error))(),
-      };
-      this.#waits.set(id, wait);
-      if (this.#state.name === "open") {
-        this.#askFor(id, wait);
-      }
-    });
+    const id = this.#nextID++;
+    const reached = this.#waits.add(id, lsn, timeoutMs);
+    if (this.#state.name === "open") {
+      this.#askFor(id, lsn);
+    }
+    return reached;
   }
 
   /** Connects again at once, where it does not already. */
@@ -186,7 +151,7 @@ export class Client {
     const subs = [...this.#subs.values()];
     this.#subs.clear();
     subs.forEach((s) => s.failed(over()));
-    [...this.#waits.values()].forEach((w) => w.reject(over()));
+    this.#waits.rejectAll(over());
   }
 
   #wake = (): void => {
@@ -208,7 +173,7 @@ export class Client {
     const subs = [...this.#subs.values()];
     if (over) {
       subs.forEach((s) => s.ended(over));
-      [...this.#waits.values()].forEach((w) => w.reject(over));
+      this.#waits.rejectAll(over);
     } else if (before.name === "open" && state.name !== "open" && happening.type !== "stop") {
       subs.forEach((s) => s.lost());
     }
@@ -243,12 +208,20 @@ export class Client {
 
   async #ask(): Promise<void> {
     try {
-      const { token } = this.#options;
-      this.#token = typeof token === "string" ? token : await token();
+      this.#token = await this.#give();
       this.#happen({ type: "token" });
     } catch (e) {
       this.#happen({ type: "no-token", error: new UnauthenticatedError("unauthenticated", `no token: ${String(e)}`) });
     }
+  }
+
+  async #give(): Promise<string> {
+    const { token } = this.#options;
+    const given = typeof token === "string" ? token : await token();
+    if (!given) {
+      throw new Error("it is empty");
+    }
+    return given;
   }
 
   #open(): void {
@@ -279,7 +252,7 @@ export class Client {
 
   #greet(): void {
     this.#subs.forEach((s) => this.#subscribe(s));
-    this.#waits.forEach((w, id) => this.#askFor(id, w));
+    this.#waits.forEach((id, lsn) => this.#askFor(id, lsn));
     this.#beat();
   }
 
@@ -302,8 +275,8 @@ export class Client {
     this.#transport?.send(frame);
   }
 
-  #askFor(id: number, w: Wait): void {
-    this.#send({ type: "wait", id, lsn: w.lsn });
+  #askFor(id: number, lsn: string): void {
+    this.#send({ type: "wait", id, lsn });
   }
 
   /** Why nothing can be asked; undefined where it can, now or soon. */
@@ -328,7 +301,24 @@ export class Client {
 
   #subscribe(s: Sub): void {
     s.here = false;
-    this.#send({ type: "subscribe", id: s.id, ...s.request() });
+    const limit = this.#frameBytes - (this.#state.name === "open" && this.#state.way === "websocket" ? 0 : wrapping);
+    const fits = (f: object) => new TextEncoder().encode(JSON.stringify(f)).length <= limit;
+    let frame: object = { type: "subscribe", id: s.id, ...s.request() };
+    if (!fits(frame) && "query" in frame) { // all its rows rather than none
+      frame = { ...frame, resume: undefined };
+    }
+    if (!fits(frame)) {
+      const large = new InvalidArgumentError("invalid-argument", `the query is larger than the server takes (limits.frame_bytes, ${this.#frameBytes})`);
+      setTimeout(() => this.#subs.get(s.id) === s && this.#end(s, large), unhurried);
+      return;
+    }
+    this.#send(frame);
+  }
+
+  #end(s: Sub, error: WalwireError): void {
+    this.#subs.delete(s.id);
+    s.failed(error);
+    this.#tell();
   }
 
   #remove(id: number): void {
@@ -344,6 +334,7 @@ export class Client {
     }
     switch (f.type) {
       case "welcome":
+        this.#frameBytes = f.frame_bytes ?? Infinity;
         this.#happen({ type: "welcome" });
         return;
       case "data":
@@ -353,7 +344,7 @@ export class Client {
         this.#error(f);
         return;
       case "waited":
-        this.#waits.get(f.id)?.resolve();
+        this.#waits.settle(f.id);
         return;
       case "reconnect":
         this.#after = f.after_ms;
@@ -364,11 +355,10 @@ export class Client {
   }
 
   async #renew(): Promise<void> {
-    const { token } = this.#options;
-    if (typeof token === "function") {
+    if (typeof this.#options.token === "function") {
       const t = this.#transport;
       try {
-        const next = await token();
+        const next = await this.#give();
         if (this.#transport === t) {
           this.#send({ type: "auth", token: next, company: this.#options.company });
         }
@@ -380,15 +370,15 @@ export class Client {
 
   #error(f: Extract<Frame, { type: "error" }>): void {
     const error = errorOf(f.code, f.message);
-    const w = f.wait !== undefined ? this.#waits.get(f.wait) : undefined;
     if (f.wait !== undefined) {
-      if (w && f.code === "deadline-exceeded") {
-        this.#askFor(f.wait, w); // its own timer ends it
+      const lsn = this.#waits.lsn(f.wait);
+      if (lsn !== undefined && f.code === "deadline-exceeded") {
+        this.#askFor(f.wait, lsn); // its own timer ends it
       } else {
-        w?.reject(error);
+        this.#waits.settle(f.wait, error);
       }
     } else if (f.id !== undefined) {
-      this.#failed(f.id, error, f.retry_ms ?? 0);
+      this.#failed(f.id, error, f.retry_ms);
     } else {
       this.#problem = error;
       this.#after = Math.max(this.#after, f.retry_ms ?? 0);
@@ -396,15 +386,16 @@ export class Client {
   }
 
   /** Ends a subscription, or asks for it again later where that may help. */
-  #failed(id: number, error: WalwireError, after: number): void {
+  #failed(id: number, error: WalwireError, after?: number): void {
     const s = this.#subs.get(id);
     if (!s) {
       return;
     }
-    if (passing.includes(error.code)) {
+    if (after || passing.includes(error.code)) {
       const t = this.#transport;
       s.lost();
       s.shown = false; // the others need not wait for it
+      s.refused = Math.min((s.refused ?? 0) + 1, 5);
       this.#tell();
       setTimeout(
         () => {
@@ -412,13 +403,11 @@ export class Client {
             this.#subscribe(s);
           }
         },
-        Math.max(after, 500 + Math.random() * 2500),
+        Math.max(after ?? 0, (250 + Math.random() * 1250) * 2 ** s.refused),
       );
       return;
     }
-    this.#subs.delete(id);
-    s.failed(error);
-    this.#tell();
+    this.#end(s, error);
   }
 
   /** Applies a commit to everything it concerns, then tells everybody: no listener sees half of one. */
@@ -434,6 +423,7 @@ export class Client {
       const s = this.#subs.get(u.id);
       if (s) {
         s.here = true;
+        s.refused = 0;
         s.apply(u);
       }
     }
@@ -467,6 +457,13 @@ export class Client {
       [...this.#watchers].forEach(safely);
     }
   }
+}
+
+/** Puts a listener into a set, also one that is there already. */
+function enlist(set: Set<() => void>, listener: () => void): () => void {
+  const own = () => listener();
+  set.add(own);
+  return () => set.delete(own);
 }
 
 /** Connects, and stays connected until it is closed. */

@@ -76,9 +76,15 @@ function live(q: Query<unknown>): LiveQuery {
 
 const errorFrom = (e: WalwireError) => new FirestoreError(e.code, e.message);
 
-/** Calls f whenever all listeners have been told of a commit. */
+/** Calls f at once, and whenever all listeners have been told of a commit. */
 export function onSnapshotsInSync(db: Firestore, f: () => void): () => void {
-  return db.client.onSync(f);
+  let left = false;
+  const stop = db.client.onSync(f);
+  queueMicrotask(() => left || f());
+  return () => {
+    left = true;
+    stop();
+  };
 }
 
 function once<T, S>(q: Query<T>, make: (s: QuerySnapshot<T>, r: Result) => S): Promise<S> {

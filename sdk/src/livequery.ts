@@ -42,6 +42,8 @@ export interface Sub {
   here: boolean;
   /** The client shows what it had on the connection before. */
   shown: boolean;
+  /** How often in a row the server has put it off. */
+  refused?: number;
   at(cursor: string): void;
   /** Tells its listeners, once the commit is applied everywhere. */
   tell(): void;

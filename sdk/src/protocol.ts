@@ -128,7 +128,7 @@ export interface DataFrame {
 /** A frame of the server. */
 export type Frame =
   | DataFrame
-  | { readonly type: "welcome"; readonly expires?: string; readonly position: string; readonly user: string; readonly company: string; readonly roles: readonly string[]; readonly key?: string }
+  | { readonly type: "welcome"; readonly expires?: string; readonly position: string; readonly user: string; readonly company: string; readonly roles: readonly string[]; readonly key?: string; readonly frame_bytes?: number }
   | { readonly type: "error"; readonly id?: number; readonly wait?: number; readonly code: Code; readonly message: string; readonly retry_ms?: number }
   | { readonly type: "waited"; readonly id: number; readonly position: string }
   | { readonly type: "reconnect"; readonly after_ms: number }

@@ -1,4 +1,5 @@
 import {
+  Suspense,
   createContext,
   createElement,
   useContext,
@@ -9,11 +10,12 @@ import {
   useSyncExternalStore,
   type ReactNode,
 } from "react";
-import { WalwireError, connect, type Client, type Condition, type Connection, type Event, type EventQuery, type Gap, type Options, type Query, type Result, type Row } from "./index.js";
+import { WalwireError, connect, type Client, type Condition, type Connection, type Event, type EventQuery, type Gap, type LiveQuery, type Options, type Query, type Result, type Row } from "./index.js";
 
 const Context = createContext<Client | undefined | null>(null);
 
-export type ProviderProps = { readonly children?: ReactNode } & ({ readonly client: Client } | Options);
+/** fallback is shown while something below suspends that has no boundary of its own, where the connection is the provider's own. */
+export type ProviderProps = { readonly children?: ReactNode; readonly fallback?: ReactNode } & ({ readonly client: Client } | Options);
 
 /** Gives everything below it a connection: the given one, or one of its own that ends with it. */
 export function WalwireProvider(props: ProviderProps): ReactNode {
@@ -38,7 +40,9 @@ export function WalwireProvider(props: ProviderProps): ReactNode {
     setOwn(client);
     return () => client.close();
   }, [given, url, company]);
-  return createElement(Context.Provider, { value: given ?? own }, props.children);
+  // React throws away what suspends before it was shown: the provider must be shown to connect.
+  const children = given ? props.children : createElement(Suspense, { fallback: props.fallback }, props.children);
+  return createElement(Context.Provider, { value: given ?? own }, children);
 }
 
 /** The connection that WalwireProvider gives; undefined until there is one. */
@@ -66,6 +70,10 @@ export function useConnection(): Connection {
 
 /** The rows of a query, kept up to date; null asks nothing. A row that did not change stays the same object. */
 export function useLiveQuery<R extends object = Row>(query: Query | null): Result<R> {
+  return useLive<R>(query).result;
+}
+
+function useLive<R extends object>(query: Query | null): { readonly live: LiveQuery<R> | undefined; readonly result: Result<R> } {
   const client = useWalwire();
   const text = JSON.stringify(query);
   const asked = useRef({ text, times: 0 });
@@ -87,64 +95,77 @@ export function useLiveQuery<R extends object = Row>(query: Query | null): Resul
   if (result.status !== "loading") {
     asked.current.times = 0;
   }
-  return result;
+  return { live, result };
 }
 
 /** useLiveQuery that suspends until the rows are known, and throws what is wrong. */
 export function useSuspenseLiveQuery<R extends object = Row>(query: Query): Result<R> {
   const client = useWalwire();
-  const result = useLiveQuery<R>(query);
+  const { live, result } = useLive<R>(query);
   if (result.error) {
     throw result.error;
   }
   if (result.status === "loading" && typeof window !== "undefined") {
-    const waited = client && loaded(client, query);
-    if (waited?.error) {
-      throw waited.error;
+    const wrong = client && errorsOf(client);
+    const error = wrong?.get(JSON.stringify(query));
+    if (error) {
+      throw error;
     }
-    throw waited?.promise ?? new Promise<void>((resolve) => setTimeout(resolve));
+    throw live && wrong ? loaded(live as object as LiveQuery, wrong) : new Promise<void>((resolve) => setTimeout(resolve));
   }
   return result;
 }
 
-interface Waited {
-  readonly promise: Promise<void>;
-  error?: WalwireError | undefined;
+/** How long rows are kept for who has waited for them: the same boundary may wait for others as well. */
+const keep = 30_000;
+/** How long an error is, so that it is thrown once the component is tried again: that asks by another LiveQuery. */
+const keepError = 5_000;
+
+type Errors = Map<string, WalwireError>;
+const errors = new WeakMap<Client, Errors>();
+
+function errorsOf(client: Client): Errors {
+  const there = errors.get(client) ?? new Map<string, WalwireError>();
+  errors.set(client, there);
+  return there;
 }
 
 /** What is waited for. React forgets everything of a component that suspends before it was shown. */
-const waiting = new WeakMap<Client, Map<string, Waited>>();
-/** How long rows are kept for who has waited for them: the same boundary may wait for others as well. */
-const keep = 30_000;
-/** How long an error is, so that it is thrown once the component is tried again. */
-const keepError = 5_000;
+const waiting = new WeakMap<LiveQuery, Promise<void>>();
 
-function loaded(client: Client, query: Query): Waited {
-  const all = waiting.get(client) ?? new Map<string, Waited>();
-  waiting.set(client, all);
-  const name = JSON.stringify(query);
-  const there = all.get(name);
+/** Resolves once there is something to show, or an error among the wrong. */
+function loaded(live: LiveQuery, wrong: Errors): Promise<void> {
+  const there = waiting.get(live);
   if (there) {
     return there;
   }
-  let resolve = () => {};
-  const waited: Waited = { promise: new Promise((r) => (resolve = r)) };
-  all.set(name, waited);
-  const end = () => {
-    all.delete(name);
-    stop();
-    resolve(); // nobody may be there any more; who is asks again
-  };
-  let timer = setTimeout(end, keep);
-  const stop = client.liveQuery(query).subscribe((r) => {
-    if (r.status !== "loading") {
-      waited.error = r.error;
+  const promise = new Promise<void>((resolve) => {
+    let known = false;
+    const done = () => {
+      known = true;
+      waiting.delete(live);
       resolve();
+    };
+    let timer = setTimeout(() => {
+      done(); // nobody may be there any more; who is asks again
+      stop();
+    }, keep);
+    const stop = live.subscribe((r) => {
+      if (known || r.status === "loading") {
+        return;
+      }
       clearTimeout(timer);
-      timer = setTimeout(end, r.error ? keepError : keep);
-    }
+      timer = setTimeout(stop, keep);
+      if (r.error) {
+        const name = JSON.stringify(live.query);
+        wrong.set(name, r.error);
+        setTimeout(() => wrong.delete(name), keepError);
+      }
+      done();
+    });
   });
-  return waited;
+  waiting.set(live, promise);
+  return promise;
 }
 
 /** Calls listener for each event while the component is there. */
@@ -159,7 +180,22 @@ export function useEvents<R extends object = Row>(query: EventQuery | null, list
   useEffect(() => {
     const q = JSON.parse(text) as EventQuery | null;
     setError(undefined);
-    return client && q ? client.events<R>(q, (e) => latest.current(e), setError) : undefined;
+    if (!client || !q) {
+      return;
+    }
+    const leave = client.events<R>(q, (e) => latest.current(e), setError);
+    let ended = client.connection.error;
+    const stop = client.onConnection(() => {
+      const { status, error: why } = client.connection;
+      if (status === "connected") { // what ended with the connection before goes on
+        setError((e) => (e === ended ? undefined : e));
+      }
+      ended = status === "disconnected" ? why : ended;
+    });
+    return () => {
+      stop();
+      leave();
+    };
   }, [client, text]);
   return { error };
 }

@@ -68,8 +68,8 @@ function retryAfter(response: Response): number {
 /** Close codes for the answers of HTTP that mean the same. */
 const closeCodes: Record<number, number> = { 401: 4501, 403: 4502, 429: 4003 };
 
-/** The most octets of frames in one request; limits.frame_bytes of the server is 64 KiB unless it is set otherwise. */
-const most = 32 * 1024;
+/** What a request of frames is wrapped in, at most. */
+export const wrapping = 256;
 
 /** The two ways without WebSocket: what the server says comes in responses, what the client says goes in requests of its own. */
 function byRequests(way: Way, url: string, token: string, company: string | undefined, handlers: Handlers): Transport {
@@ -77,6 +77,7 @@ function byRequests(way: Way, url: string, token: string, company: string | unde
   const waiting: object[] = [];
   let key = "";
   let sending = false;
+  let most = 32 * 1024; // octets of frames in one request
   const end = (code: number, error?: WalwireError, after?: number) => {
     ended.abort();
     handlers.closed(code, error, after);
@@ -103,6 +104,7 @@ function byRequests(way: Way, url: string, token: string, company: string | unde
     }
     if (f.type === "welcome") {
       key = f.key ?? "";
+      most = Math.min(most, (f.frame_bytes ?? Infinity) - wrapping);
     }
     handlers.frame(f);
     void flush();

@@ -201,6 +201,7 @@ test("fields with an inequality are ordered by; null is lowest", async () => {
   await settled();
   const by = async (q: Query) => (await getDocs(q)).docs.map((d) => d.get("title"));
   expect(await by(query(collection(db, "notifications"), where("user_id", ">=", "a")))).toEqual(["002", "001"]);
+  expect(await by(query(collection(db, "notifications"), where("user_id", ">=", "a"), where(documentId(), ">=", id(1))))).toEqual(["002", "001"]);
   expect(await by(query(collection(db, "notifications"), orderBy("user_id")))).toEqual(["003", "002", "001"]);
   expect(await by(query(collection(db, "notifications"), orderBy("user_id", "desc")))).toEqual(["001", "002", "003"]);
 });
@@ -259,6 +260,8 @@ test("several listeners are at one time, and onSnapshotsInSync tells when", asyn
   await until("snapshots", () => a.snapshots.length === 1 && b.snapshots.length === 1);
   const seen: string[] = [];
   const stop = onSnapshotsInSync(db, () => seen.push(`${a.snapshots.at(-1)!.size} ${b.snapshots.at(-1)!.size}`));
+  await null; // before anything can come
+  expect(seen).toEqual(["1 1"]);
   for (let n = 2; n < 12; n++) {
     await note(n);
   }

@@ -5,6 +5,7 @@ import { until } from "./server.js";
 interface Asked {
   readonly type: string;
   readonly id: number;
+  readonly token?: string;
   readonly query?: { readonly table: string };
   readonly resume?: { readonly cursor: string };
 }
@@ -25,15 +26,17 @@ export class Speaker {
   /** Where each asked to go on. */
   cursors = new Map<number, string | undefined>();
   waits: number[] = [];
+  tokens: string[] = [];
 
-  constructor() {
+  constructor(readonly frameBytes?: number) {
     this.#listener.on("connection", (socket) => {
       this.socket = socket;
       this.ids.clear();
       socket.on("message", (data: Buffer) => {
         const f = JSON.parse(data.toString()) as Asked & { readonly events?: { readonly names: readonly string[] } };
         if (f.type === "auth") {
-          this.say({ type: "welcome", protocol: "walwire.v1", user: "u", company: "c", roles: [], position: "0/1" });
+          this.tokens.push(f.token ?? "");
+          this.say({ type: "welcome", protocol: "walwire.v1", user: "u", company: "c", roles: [], position: "0/1", frame_bytes: this.frameBytes });
         } else if (f.type === "subscribe") {
           const n = Number((f.query?.table ?? f.events!.names[0]!).replace(/\D/g, ""));
           this.cursors.set(n, f.resume?.cursor);

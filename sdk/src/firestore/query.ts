@@ -199,7 +199,7 @@ const bound = (side: "start" | "end", inclusive: boolean) =>
     if (isSnapshot(first)) {
       const keys = keyColumns(s);
       const columns = [...ordersOf(s).flatMap(([f]) => (f === keyMark ? keys : [f])), ...keys];
-      return { ...s, [side]: { inclusive, document: true, values: [...new Set(columns)].map((c) => (keys.includes(c) ? keyValues(s, first.id)[keys.indexOf(c)] : (first.raw?.[c] ?? null))) } };
+      return { ...s, [side]: { inclusive, document: true, values: [...new Set(columns)].map((c) => first.raw?.[c] ?? (keys.includes(c) ? keyValues(s, first.id)[keys.indexOf(c)] : null)) } };
     }
     return { ...s, [side]: { inclusive, values } };
   };
@@ -265,7 +265,8 @@ function ordersOf(s: Spec): Ordering[] {
   const orders = [...s.orders];
   const direction = orders.at(-1)?.[1] ?? "asc";
   const more = flat(s.filters).filter(ordersBy).map((f) => f.field);
-  for (const field of [...new Set(more)].sort()) {
+  const keyLast = (a: string, b: string) => Number(a === keyMark) - Number(b === keyMark) || (a < b ? -1 : 1);
+  for (const field of [...new Set(more)].sort(keyLast)) {
     if (!orders.some(([f]) => f === field)) {
       orders.push([field, direction]);
     }
