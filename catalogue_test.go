@@ -246,8 +246,8 @@ func launch(t *testing.T, servers []*apptest.Server) {
 	for _, s := range servers {
 		select {
 		case <-s.Ready():
-		case <-time.After(time.Minute):
-			t.Fatal("a server is not ready after a minute")
+		case <-time.After(5 * time.Minute):
+			t.Fatal("a server is not ready after 5 minutes")
 		}
 	}
 }

@@ -84,6 +84,8 @@ type Consumer struct {
 	answerTimeout time.Duration
 	// minSilence is the least time after which a silent server is given up.
 	minSilence time.Duration
+	// statusInterval is the most between two status messages.
+	statusInterval time.Duration
 
 	standsBy bool // Run waits while another connection reads the slot; who only looks at it does not
 }
@@ -99,7 +101,10 @@ func NewConsumer(opts ConsumerOptions, feed *Feed) *Consumer {
 	if opts.MinSilence == 0 {
 		opts.MinSilence = 30 * time.Second
 	}
-	c := &Consumer{opts: opts, feed: feed, arena: newTxArena(), answerTimeout: 30 * time.Second, minSilence: opts.MinSilence}
+	c := &Consumer{
+		opts: opts, feed: feed, arena: newTxArena(),
+		answerTimeout: 30 * time.Second, minSilence: opts.MinSilence, statusInterval: maxStatusInterval,
+	}
 	c.status.Store(&Status{Err: errors.New("not connected yet")})
 	return c
 }

@@ -112,7 +112,7 @@ func TestConsumerProgress(t *testing.T) {
 // An awaited position comes at once, also where the commit was asynchronous.
 func TestConsumerAwait(t *testing.T) {
 	b := newBench(t)
-	b.exec(t, "ALTER ROLE "+b.role+" SET wal_sender_timeout = 0") // what nobody asks for comes after seconds
+	b.senderTimeout(t, "0") // what nobody asks for comes after seconds
 	s := newTestSnapshotter(t, b, SnapshotterOptions{})
 	f := b.follow(t)
 	f.connected(t)
@@ -143,7 +143,7 @@ func TestConsumerAwait(t *testing.T) {
 // What was awaited before the stream began is asked for once it has.
 func TestConsumerAwaitBeforeStart(t *testing.T) {
 	b := newBench(t)
-	b.exec(t, "ALTER ROLE "+b.role+" SET wal_sender_timeout = 0") // nothing comes of itself
+	b.senderTimeout(t, "0") // nothing comes of itself
 	b.exec(t, "ALTER ROLE "+b.role+" NOLOGIN")
 	f := b.follow(t)
 	target := b.now(t) + 100
@@ -206,7 +206,7 @@ func TestConsumerOversize(t *testing.T) {
 // the status messages keep the connection alive.
 func TestConsumerFeedFull(t *testing.T) {
 	b := newBench(t)
-	b.exec(t, "ALTER ROLE "+b.role+" SET wal_sender_timeout = '3s'") // a slow machine is not a dead consumer
+	b.senderTimeout(t, "8s")
 	feed := NewFeed(1 << 20)
 	f := b.followInto(t, feed)
 	f.connected(t)
@@ -223,9 +223,9 @@ func TestConsumerFeedFull(t *testing.T) {
 		return pid, replies
 	}
 	pid, since := sender()
-	await(t, "status messages for three times wal_sender_timeout", func() bool {
+	await(t, "status messages for twice wal_sender_timeout", func() bool {
 		_, last := sender()
-		return last > since+9000
+		return last > since+16000
 	})
 	if now, _ := sender(); now != pid {
 		t.Errorf("the walsender is %d, before it was %d", now, pid)

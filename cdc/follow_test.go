@@ -46,9 +46,6 @@ func newBenchIn(t *testing.T, adminURL string) *bench {
 	pgtest.MustExec(t, b.admin, benchSQL)
 	b.role = testRole(t, b.admin, "REPLICATION")
 	pgtest.MustExec(t, b.admin, "GRANT SELECT ON t, u TO "+b.role)
-	// Status goes out at a third of it, so that tests need not wait long. A consumer that
-	// stands still as long is disconnected, and goes on.
-	pgtest.MustExec(t, b.admin, "ALTER ROLE "+b.role+" SET wal_sender_timeout = '900ms'")
 	b.opts = ConsumerOptions{
 		DatabaseURL: pgtest.WithUser(t, b.url, b.role, "x"),
 		Slot:        pgtest.Unique("slot"),
@@ -57,6 +54,14 @@ func newBenchIn(t *testing.T, adminURL string) *bench {
 		Log:         slog.New(slog.DiscardHandler),
 	}
 	return b
+}
+
+// senderTimeout is after how long the server gives up a consumer that says nothing, and
+// half of how long the consumer waits for the server: shorter than a slow machine may
+// stand still, so it is for tests that a new connection does not disturb.
+func (b *bench) senderTimeout(t *testing.T, timeout string) {
+	t.Helper()
+	b.exec(t, "ALTER ROLE "+b.role+" SET wal_sender_timeout = '"+timeout+"'")
 }
 
 func (b *bench) exec(t *testing.T, sql string, args ...any) {
@@ -152,6 +157,7 @@ func (b *bench) follow(t *testing.T, change ...func(*Consumer)) *follower {
 func (b *bench) followInto(t *testing.T, feed *Feed, change ...func(*Consumer)) *follower {
 	t.Helper()
 	f := &follower{feed: feed, Consumer: NewConsumer(b.opts, feed), ended: make(chan struct{})}
+	f.statusInterval = 300 * time.Millisecond
 	for _, c := range change {
 		c(f.Consumer)
 	}

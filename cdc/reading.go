@@ -125,6 +125,7 @@ func (r *reading) run(ctx context.Context, conn *pgconn.PgConn) (positioned bool
 	if isLocked(err) {
 		return false, err // as it would be for LOCK TABLE, after as long again
 	}
+	least := r.s.reached()
 	p := conn.StartPipeline(ctx)
 	p.SendQueryParams(beginSQL, nil, nil, nil, nil)
 	p.SendQueryParams("LOCK TABLE "+r.queries[0].Table.String()+" IN ACCESS SHARE MODE", nil, nil, nil, nil)
@@ -137,6 +138,9 @@ func (r *reading) run(ctx context.Context, conn *pgconn.PgConn) (positioned bool
 		return false, errors.Join(err, p.Close())
 	}
 	snap, flushed, err := readPosition(p)
+	if err == nil {
+		err = snap.reaches(least)
+	}
 	if positioned = err == nil; positioned {
 		err = r.readPipeline(p, snap)
 	}

@@ -140,15 +140,16 @@ func TestConsumerServerRestart(t *testing.T) {
 // A connection on which nothing comes any more is given up, and made again.
 func TestConsumerSilentPeer(t *testing.T) {
 	b := newBench(t)
+	b.senderTimeout(t, "900ms")
 	relay, through := newSilentRelay(t, b.opts.DatabaseURL)
 	b.opts.DatabaseURL = through
 	f := b.follow(t, func(c *Consumer) { c.minSilence = 2 * time.Second })
 	f.connected(t)
 	b.exec(t, "INSERT INTO t VALUES (1, 'heard')")
 	f.reach(t, b.now(t))
+	before := relay.accepted()
 	relay.silence()
 	b.exec(t, "INSERT INTO t VALUES (2, 'not heard at first')")
-	before := relay.accepted()
 	f.until(t, "the row", func() bool { return len(f.words()) == 2 })
 	if relay.accepted() == before {
 		t.Error("no new connection was made")
@@ -161,6 +162,7 @@ func TestConsumerSilentPeer(t *testing.T) {
 // The same where the stream never said a word and nobody awaits anything.
 func TestConsumerSilentStream(t *testing.T) {
 	b := newBench(t)
+	b.senderTimeout(t, "900ms")
 	relay, through := newSilentRelay(t, b.opts.DatabaseURL)
 	b.opts.DatabaseURL = through
 	f := b.follow(t, func(c *Consumer) { c.minSilence = 2 * time.Second })
@@ -205,11 +207,11 @@ func TestConsumerUnreachable(t *testing.T) {
 // A server on which nothing happens is not a dead one.
 func TestConsumerIdle(t *testing.T) {
 	b := newBench(t)
-	b.exec(t, "ALTER ROLE "+b.role+" SET wal_sender_timeout = '3s'")       // a slow machine is not a dead consumer
-	f := b.follow(t, func(c *Consumer) { c.minSilence = 2 * time.Second }) // 6 s by wal_sender_timeout
+	b.senderTimeout(t, "8s")
+	f := b.follow(t, func(c *Consumer) { c.minSilence = 2 * time.Second }) // 16 s by wal_sender_timeout
 	f.connected(t)
 	age := func() (pid int, old bool) {
-		const sql = `SELECT s.active_pid, clock_timestamp() - r.backend_start > interval '13 s'
+		const sql = `SELECT s.active_pid, clock_timestamp() - r.backend_start > interval '20 s'
 			FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid WHERE slot_name = $1`
 		if err := b.admin.QueryRow(t.Context(), sql, b.opts.Slot).Scan(&pid, &old); err != nil {
 			t.Fatalf("the connection is gone: %v", err)

@@ -58,7 +58,7 @@ type replication struct {
 func newReplication(c *Consumer, conn *pgconn.PgConn, senderTimeout time.Duration) *replication {
 	r := &replication{Consumer: c, conn: conn, interval: maxStatusInterval, silence: defaultSilence}
 	if senderTimeout > 0 {
-		r.interval = min(senderTimeout/3, maxStatusInterval)
+		r.interval = min(senderTimeout/3, c.statusInterval)
 		// Above wal_sender_timeout: the walsender is silent while it decodes a
 		// large transaction, and gives up by itself only after its own timeout.
 		r.silence = max(2*senderTimeout, c.minSilence)

@@ -2,6 +2,8 @@ package cdc
 
 import (
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -78,6 +80,30 @@ func TestParseSnapshot(t *testing.T) {
 				t.Errorf("parseSnapshot(%q) = %+v, want an error", text, s)
 			}
 		})
+	}
+}
+
+// A database that has not come as far as the stream is another one.
+func TestSnapshotOfAnother(t *testing.T) {
+	b := newBench(t)
+	s := newTestSnapshotter(t, b, SnapshotterOptions{})
+	var stream atomic.Uint64
+	s.Follow(func() LSN { return LSN(stream.Load()) })
+	stream.Store(uint64(b.now(t)))
+	var rows []string
+	if _, err := s.Read(t.Context(), selectT(&rows)); err != nil {
+		t.Fatal(err)
+	}
+	snap, err := s.Visible(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream.Store(uint64(snap.Position) + 1<<30)
+	if _, err := s.Read(t.Context(), selectT(&rows)); err == nil || !strings.Contains(err.Error(), "another one") {
+		t.Errorf("read: %v", err)
+	}
+	if _, err := s.Visible(t.Context()); err == nil || !strings.Contains(err.Error(), "another one") {
+		t.Errorf("visible: %v", err)
 	}
 }
 

@@ -36,6 +36,7 @@ type Snapshotter struct {
 	pool   *pgxpool.Pool
 	urgent *pgxpool.Pool
 	opts   SnapshotterOptions
+	stream func() LSN // nil: there is none
 }
 
 // urgentConnections is how many connections are kept for heartbeats, visibility,
@@ -144,12 +145,34 @@ func (s *Snapshotter) Close() {
 	s.urgent.Close()
 }
 
+// Follow says how far the stream is that snapshots are to be joined with; safe for
+// concurrent use. A database that has not come as far is another one, such as a standby
+// that was promoted, or a backup put back: its snapshots are refused. To be called before
+// any is taken.
+func (s *Snapshotter) Follow(position func() LSN) { s.stream = position }
+
+// reached is how far the database has come at least, if it is the stream's.
+func (s *Snapshotter) reached() LSN {
+	if s.stream == nil {
+		return 0
+	}
+	return s.stream()
+}
+
+func (snap *Snapshot) reaches(least LSN) error {
+	if snap.Position < least {
+		return fmt.Errorf("the database is at %s, before it was at %s: it is another one than the stream's", snap.Position, least)
+	}
+	return nil
+}
+
 // Visible takes a snapshot without reading rows: what is visible by now.
 func (s *Snapshotter) Visible(ctx context.Context) (Snapshot, error) {
 	var text, insert, flush string
 	var standby bool
 	ctx, cancel := s.Bound(ctx)
 	defer cancel()
+	least := s.reached()
 	if err := s.urgent.QueryRow(ctx, positionSQL).Scan(&text, &insert, &flush, &standby); err != nil {
 		return Snapshot{}, fmt.Errorf("read snapshot: %w", err)
 	}
@@ -158,7 +181,22 @@ func (s *Snapshotter) Visible(ctx context.Context) (Snapshot, error) {
 		row[3] = []byte("t")
 	}
 	snap, _, err := parsePosition(row)
+	if err == nil {
+		err = snap.reaches(least)
+	}
 	return snap, err
+}
+
+// Clock is the database's, as commit times are: later than those of all commits that are
+// visible by now.
+func (s *Snapshotter) Clock(ctx context.Context) (micros int64, err error) {
+	ctx, cancel := s.Bound(ctx)
+	defer cancel()
+	const sql = "SELECT (extract(epoch FROM clock_timestamp() - timestamptz '2000-01-01 00:00:00+00') * 1000000)::int8"
+	if err := s.urgent.QueryRow(ctx, sql).Scan(&micros); err != nil {
+		return 0, fmt.Errorf("read the clock: %w", err)
+	}
+	return micros, nil
 }
 
 // Heartbeat writes a logical message, so that the WAL is flushed up to now and

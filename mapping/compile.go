@@ -129,8 +129,28 @@ func (c *compiler) sameCompanies() {
 	}
 }
 
-func companyKind(t *Table) string {
-	switch t.Columns[t.Company].Type.Kind {
+func companyKind(t *Table) string { return kindOfCompany(t.Columns[t.Company].Type) }
+
+// CompanyKind names what the tables' company columns hold, as a token writes it; "" where
+// there is no table.
+func (m *Mapping) CompanyKind() string {
+	if len(m.tables) == 0 {
+		return ""
+	}
+	return companyKind(m.tables[0])
+}
+
+// CompanyKind is Mapping.CompanyKind of a table alone, "" where it has no such column.
+func (t *TableInfo) CompanyKind(company string) string {
+	i := columnIndex(*t, company)
+	if i < 0 {
+		return ""
+	}
+	return kindOfCompany(t.Columns[i].Type)
+}
+
+func kindOfCompany(t *pgvalue.Type) string {
+	switch t.Kind {
 	case pgvalue.KindInt, pgvalue.KindInt8:
 		return "an integer"
 	case pgvalue.KindUUID:

@@ -152,7 +152,7 @@ func (h *Hub) tell(changed bool, reread []*shape) {
 
 // tables is an immutable copy of what is served.
 func (h *Hub) tables() *tables {
-	t := &tables{n: h.told, begun: h.begun, life: h.life, lives: h.lives, holes: h.holes, shapes: make(map[string]*shape, len(h.shapes)), broken: make(map[string]*Error, len(h.broken)), marks: h.marks}
+	t := &tables{n: h.told, begun: h.begun, begunAt: h.begunAt, life: h.life, lives: h.lives, holes: h.holes, shapes: make(map[string]*shape, len(h.shapes)), broken: make(map[string]*Error, len(h.broken)), marks: h.marks}
 	if schema := h.schema.Load(); schema != nil {
 		t.mapping, t.unserved, t.usersUnknown = schema.Mapping, schema.Unserved, schema.UsersUnknown != nil
 	}
@@ -185,8 +185,9 @@ type tables struct {
 	unserved     []Unserved
 	usersUnknown bool
 	// life, lives and holes say what the log may not tell of: see Hub. Immutable.
-	life  uint32
-	begun cdc.LSN
-	lives map[uint32]uint64
-	holes map[string]hole
+	life    uint32
+	begun   cdc.LSN
+	begunAt int64
+	lives   map[uint32]uint64
+	holes   map[string]hole
 }

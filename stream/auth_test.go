@@ -244,12 +244,13 @@ func TestUpgrade(t *testing.T) {
 
 // A token ends while its connection is open: the connection ends with it.
 func TestExpiry(t *testing.T) {
+	t.Parallel() // it mostly waits
 	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) { c.Auth.ClockSkew = 0 }})
 	h := startHonest(s)
 	insert(s, 1, companyA, ann, cat, "confirmed")
-	expires := time.Now().Truncate(time.Second).Add(6 * time.Second)
+	expires := time.Now().Truncate(time.Second).Add(30 * time.Second)
 	c := s.Connect(s.Token(apptest.Claims{"sub": "x", "company_id": companyA, "roles": []string{"owner"}, "exp": expires.Unix()}))
-	q := c.Subscribe(1, confirmed)
+	q := c.Open(1, confirmed)
 	code, frames := c.ReadClose()
 	if early := time.Until(expires); early > 0 {
 		t.Errorf("closed %s before its end", early)
@@ -324,7 +325,7 @@ func TestHTTP(t *testing.T) {
 		for n := range 20 {
 			insert(s, n, companyA, ann, cat, "confirmed")
 			for _, who := range []string{token, s.Owner(companyB)} { // with and without a connection
-				status, answer := call(t, "POST", wait, who, fmt.Sprintf(`{"lsn":%q,"timeout_ms":10000}`, s.LSN()))
+				status, answer := call(t, "POST", wait, who, fmt.Sprintf(`{"lsn":%q,"timeout_ms":30000}`, s.LSN()))
 				if position, _ := answer["position"].(string); status != http.StatusOK || !strings.Contains(position, "/") {
 					t.Fatalf("HTTP %d %v", status, answer)
 				}

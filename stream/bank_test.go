@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -124,9 +125,9 @@ func transfer(ctx context.Context, conn *pgx.Conn) error {
 	return tx.Commit(ctx)
 }
 
-// runBank lets writers transfer until n commits are made, while tellers come,
-// wait for positions and leave. between runs again and again meanwhile.
-func runBank(t *testing.T, s *apptest.Server, n int, between func() error) {
+// runBank lets writers transfer until n commits are made and between has run least times,
+// while tellers come, wait for positions and leave. between runs again and again meanwhile.
+func runBank(t *testing.T, s *apptest.Server, n, least int, between func() error) {
 	t.Helper()
 	s.Exec(bankSQL)
 	var writers, tellers sync.WaitGroup
@@ -153,18 +154,11 @@ func runBank(t *testing.T, s *apptest.Server, n int, between func() error) {
 			}
 		})
 	}
-	steps := make(chan struct{}, n)
-	for range n {
-		steps <- struct{}{}
-	}
-	close(steps)
+	var steps, rounds atomic.Int64
 	for range 3 {
 		conn := pgtest.MustConnect(t, s.AdminURL)
 		writers.Go(func() {
-			for range steps {
-				if ctx.Err() != nil {
-					return
-				}
+			for ctx.Err() == nil && (steps.Add(1) <= int64(n) || rounds.Load() < int64(least)) {
 				if err := transfer(context.Background(), conn); err != nil && !isConflict(err) {
 					t.Errorf("transfer: %v", err)
 					return
@@ -183,6 +177,7 @@ func runBank(t *testing.T, s *apptest.Server, n int, between func() error) {
 				t.Error(err)
 				cancel()
 			}
+			rounds.Add(1)
 		}
 	}
 	writers.Wait()

@@ -33,7 +33,7 @@ func TestBank(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := startTuned(t, tc.tuning)
 			begun := time.Now()
-			runBank(t, s, 100, func() error { return balance(s) })
+			runBank(t, s, 100, 1, func() error { return balance(s) })
 			if err := balance(s); err != nil {
 				t.Error(err)
 			}
@@ -54,16 +54,13 @@ func TestBank(t *testing.T) {
 func TestBankAltered(t *testing.T) {
 	s := startTuned(t, app.Tuning{})
 	types, n := []string{"varchar(300)", "text"}, 0
-	runBank(t, s, 400, func() error {
+	runBank(t, s, 400, 3, func() error {
 		n++
 		if _, err := s.DB.Exec(t.Context(), `SET lock_timeout = '2s'; ALTER TABLE items ALTER note TYPE `+types[n%2]); err != nil && !isConflict(err) {
 			return err
 		}
 		return balance(s)
 	})
-	if n < 3 {
-		t.Errorf("altered %d times only", n)
-	}
 }
 
 // A client that stops reading while its rows change thousands of times costs
@@ -75,7 +72,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		reset bool
 	}{"merged": {1 << 30, false}, "reset": {64 << 10, true}} {
 		t.Run(name, func(t *testing.T) {
-			s := startTuned(t, app.Tuning{ChainBytes: tc.chain})
+			s := startTuned(t, app.Tuning{ChainBytes: tc.chain, WriteTimeout: 15 * time.Minute})
 			slow, quick, other := s.Connect(s.Owner("1")), s.Connect(s.Owner("1")), s.Connect(s.Owner("2"))
 			q := slow.Open(1, `{"table":"items"}`)
 			quick.Open(1, `{"table":"items","where":[["id","==",2]]}`)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -161,24 +162,27 @@ func TestSnapshotCanceled(t *testing.T) {
 	admin := pgtest.MustConnect(t, s.AdminURL)
 	canceling, stop := context.WithCancel(t.Context())
 	defer stop()
-	canceled := make(chan int, 1)
+	var hits atomic.Int64
+	canceled := make(chan struct{})
 	go func() {
-		hits := 0
-		for hits < 5 { // one may come when the SELECT has just ended
-			var n int
+		defer close(canceled)
+		for hits.Load() < 5 { // one may come when the SELECT has just ended
+			var n int64
 			err := admin.QueryRow(canceling, `SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()
 				AND query LIKE 'SELECT%ORDER BY%LIMIT%' AND state = 'active' AND pid <> pg_backend_pid()`).Scan(&n)
 			if err != nil {
-				break
+				return
 			}
-			hits += n
+			hits.Add(n)
 		}
-		canceled <- hits
 	}()
-	s.Exec(`DELETE FROM cards WHERE id IN (SELECT id FROM cards ORDER BY title COLLATE "C" LIMIT 60)`)
-	s.Wait(c)
+	for tries := 0; tries == 0 || hits.Load() == 0 && tries < 20; tries++ { // a SELECT may be over before it is found
+		s.Exec(`DELETE FROM cards WHERE id IN (SELECT id FROM cards ORDER BY title COLLATE "C" LIMIT 60)`)
+		s.Wait(c)
+	}
 	stop()
-	if <-canceled == 0 {
+	<-canceled
+	if hits.Load() == 0 {
 		t.Error("no SELECT was canceled")
 	}
 	if q.Err != nil || len(q.Rows) != 1 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -181,7 +182,7 @@ func TestEventsResume(t *testing.T) {
 
 // A client that does not read misses no event, however little its channel holds.
 func TestEventsSlowClient(t *testing.T) {
-	s := apptest.Start(t, apptest.Options{Tuning: app.Tuning{ChainBytes: 4 << 10}})
+	s := apptest.Start(t, apptest.Options{Tuning: app.Tuning{ChainBytes: 4 << 10, WriteTimeout: 15 * time.Minute}})
 	s.Exec(seed)
 	c := s.Connect(s.Owner(companyA))
 	feed := c.Listen(1, `{"names":["appointment.status_changed"]}`)

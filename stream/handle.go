@@ -231,6 +231,7 @@ func (s *session) listen(r *request) *Error {
 	err := errorf(CodeUnavailable, "the server stops: connect again")
 	s.company.call(func() {
 		err = s.company.listen(l, func() {
+			served := s.company.served
 			switch {
 			case from != nil:
 				l.at, l.next = from.position, 0
@@ -241,9 +242,11 @@ func (s *session) listen(r *request) *Error {
 			case since != 0:
 				l.at, l.gaps = s.company.since(since)
 				l.next = 0
+				if len(l.gaps) == 0 && since <= served.begunAt { // a cursor would tell by its life whether that is so
+					l.gaps = []gap{{to: served.begun, because: lostOther}}
+				}
 			}
-			served := s.company.served
-			l.gaps = append(l.gaps, served.holesOf(l.channel.query, l.at, served.lives[served.life])...)
+			l.gaps = append(l.gaps, served.holesOf(l.channel.query, l.at, served.lives[served.life], since)...)
 		})
 	})
 	if err != nil {

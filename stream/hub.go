@@ -100,6 +100,7 @@ type Hub struct {
 	life        uint32
 	lives       map[uint32]uint64 // with their numbers, which rise
 	begun       cdc.LSN           // where the WAL was when known began
+	begunAt     int64             // and when
 	lifeN       uint64
 	told        uint64                       // how often companies were told what is served
 	logs        uint64                       // companyLogs so far
@@ -171,7 +172,7 @@ func NewHub(o Options) (*Hub, error) {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics()
 	}
-	return &Hub{
+	h := &Hub{
 		Options:     o,
 		memory:      memory{most: o.Memory},
 		sealer:      sealer,
@@ -190,7 +191,11 @@ func NewHub(o Options) (*Hub, error) {
 		admitting:   make(map[cdc.TableName]string),
 		companies:   make(map[string]*company),
 		known:       make(map[string]tableLife),
-	}, nil
+	}
+	if h.Snapshotter != nil {
+		h.Snapshotter.Follow(h.Position)
+	}
+	return h, nil
 }
 
 // Run routes until ctx ends. It returns when all its goroutines have ended.
@@ -212,7 +217,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	for name, f := range known {
 		h.admitted[name] = f.Publication
 	}
-	h.begun = h.lostUpTo()
+	h.begun, h.begunAt = h.lostUpTo()
 	h.take(schema, known)
 	h.group.Go(h.watchCatalog)
 	h.group.Go(h.watchVisibility)

@@ -220,7 +220,7 @@ func TestLifeUnreadable(t *testing.T) {
 		`REVOKE USAGE ON SCHEMA public FROM PUBLIC, ROLE`: `GRANT USAGE ON SCHEMA public TO ROLE`,
 	} {
 		t.Run(sql, func(t *testing.T) {
-			s := startTold(t)
+			s := startTold(t, lookOften)
 			c := s.Connect(s.Owner("1"))
 			q, f := c.Open(1, `{"table":"tasks"}`), c.Listen(2, `{"names":["task.*"]}`)
 			var role string

@@ -91,7 +91,7 @@ func TestMemory(t *testing.T) {
 		}
 		s.Exec(`UPDATE staff SET name = name || '.'`)
 		s.Wait(c)
-		if n == 1000 {
+		if n == 11_000 {
 			t.Fatalf("no room again: %s", q.Err)
 		}
 	}

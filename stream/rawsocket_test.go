@@ -201,7 +201,7 @@ func TestPingsUnread(t *testing.T) {
 // does who does not read.
 func TestUnfinished(t *testing.T) {
 	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) {
-		c.Drain, c.Limits.AuthDeadline = mapping.Drain{Time: time.Second, Spread: time.Second}, time.Minute
+		c.Drain = mapping.Drain{Time: time.Second, Spread: time.Second}
 	}})
 	s.Exec(seed)
 	for n := range 20 {

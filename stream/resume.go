@@ -29,11 +29,14 @@ func (c *company) resume(sub *subscription, v *view) (resumed, wait bool) {
 	if read := v.read; !v.rowless && (!c.hub.confirms(read) || c.served.n != c.hub.serving().n) {
 		// Its rows may be those of a catalogue that the token does not know of yet, or
 		// that the company is still to be told of.
-		c.hub.group.Go(func() {
-			c.hub.post(func() {
-				c.hub.confirm(read, func() { c.inbox.push(message{do: func() { c.confirmed(v, read) }}, 0) })
+		if !v.confirming.Equal(read) { // else it comes for all who wait
+			v.confirming = read
+			c.hub.group.Go(func() {
+				c.hub.post(func() {
+					c.hub.confirm(read, func() { c.inbox.push(message{do: func() { c.confirmed(v, read) }}, 0) })
+				})
 			})
-		})
+		}
 		return false, true
 	}
 	c.mu.Lock()
@@ -63,6 +66,7 @@ func (c *company) resume(sub *subscription, v *view) (resumed, wait bool) {
 // were read.
 func (c *company) confirmed(v *view, read time.Time) {
 	if v.read.Equal(read) && v.live() {
+		v.confirming = time.Time{}
 		c.release(v)
 	}
 }

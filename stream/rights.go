@@ -32,11 +32,7 @@ func (c *company) renew(s *session, u *user) {
 	c.halt(s, true)
 	s.user = u
 	c.reassess(s)
-	for _, l := range former.lookups {
-		if l.sub != nil {
-			c.unsubscribe(l.sub, func() {})
-		}
-	}
+	c.endLookups(former.lookups)
 	c.halt(s, false)
 }
 

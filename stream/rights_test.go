@@ -327,6 +327,7 @@ func TestQueryWhileUserIsReadAgain(t *testing.T) {
 // A connection is told before its token ends, renews it in band with the rights that
 // the new one gives, and ends with it otherwise.
 func TestRenewal(t *testing.T) {
+	t.Parallel() // it mostly waits
 	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) { c.Auth.ClockSkew = 0 }})
 	s.Exec(seed)
 	insert(s, 1, companyA, ann, cat, "confirmed")
@@ -334,7 +335,7 @@ func TestRenewal(t *testing.T) {
 	token := func(sub string, life time.Duration, roles ...string) string {
 		return s.Token(apptest.Claims{"sub": sub, "company_id": companyA, "roles": roles, "exp": time.Now().Add(life).Unix()})
 	}
-	c := s.Connect(token("zoe", 12*time.Second, "owner"))
+	c := s.Connect(token("zoe", 30*time.Second, "owner"))
 	q := c.Subscribe(1, `{"table":"appointments"}`)
 	for told := false; !told || !q.Loaded; { // in either order, on a slow machine
 		f := c.Read()
@@ -353,7 +354,7 @@ func TestRenewal(t *testing.T) {
 			t.Errorf("%s: got %s", name, f)
 		}
 	}
-	const life = 10 * time.Second // beyond the first token's end, which is 6 s away
+	const life = 25 * time.Second // beyond the first token's end, which is 15 s away
 	expires := time.Now().Add(life).Truncate(time.Second)
 	c.Send(`{"type":"auth","token":%q}`, token("zoe", life, "client"))
 	renewed := false
@@ -368,6 +369,32 @@ func TestRenewal(t *testing.T) {
 	if early := time.Until(expires); early > 0 {
 		t.Errorf("closed %s before its end: the first token's end counts", early)
 	}
+}
+
+// A renewal that fails leaves nothing behind that the connection would wait for.
+func TestRenewalFails(t *testing.T) {
+	t.Parallel() // it mostly waits
+	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) { c.Limits.AuthDeadline = 10 * time.Second }})
+	s.Exec(seed)
+	token := func(role string) string {
+		return s.Token(apptest.Claims{"sub": "ann", "company_id": companyA, "roles": []string{role}})
+	}
+	c := s.Connect(token("client"))
+	c.Open(1, `{"table":"appointments"}`)
+	holder := pgtest.MustConnect(t, s.AdminURL)
+	pgtest.MustExec(t, holder, `BEGIN; LOCK TABLE staff IN ACCESS EXCLUSIVE MODE`)
+	c.Send(`{"type":"auth","token":%q}`, token("receptionist")) // whose row of staff can't be read
+	for f := c.Read(); f.Type != "error"; f = c.Read() {
+		if f.Type == "renewed" {
+			t.Fatal("renewed")
+		}
+	}
+	s.Wait(c) // while the table is locked
+	pgtest.MustExec(t, holder, `COMMIT`)
+	c.Send(`{"type":"auth","token":%q}`, token("receptionist"))
+	for f := c.Read(); f.Type != "renewed"; f = c.Read() {
+	}
+	s.Wait(c)
 }
 
 // An operator names any company, others one of their token's.

@@ -31,14 +31,20 @@ type lookup struct {
 // errUserMoved says that other rows than those looked up say who the user is now.
 var errUserMoved = errors.New("the user is to be looked up again")
 
-// lookUp finds the rows that say who a token's user is. The subscriptions of a lookup
-// that failed are the session's to end.
-func (s *session) lookUp(ctx context.Context, claims *auth.Principal) (*user, error) {
+// lookUp finds the rows that say who a token's user is. Where it fails nothing is left of it.
+func (s *session) lookUp(ctx context.Context, claims *auth.Principal) (_ *user, err error) {
 	schema := s.server.hub.Schema()
 	if schema.UsersUnknown != nil {
 		return nil, errorf(CodeUnavailable, "the server can't tell now who users are: try again later")
 	}
 	u := &user{claims: *claims}
+	defer func() {
+		if err == nil {
+			return
+		}
+		c, lookups := s.company, u.lookups
+		c.inbox.push(message{do: func() { c.endLookups(lookups) }}, 0)
+	}()
 	known := claims.Attributes
 	for _, row := range schema.Mapping.UserRows() {
 		if !row.Applies(claims.Roles) {
@@ -47,12 +53,12 @@ func (s *session) lookUp(ctx context.Context, claims *auth.Principal) (*user, er
 		l := lookup{row: row, match: row.Predicate(known)}
 		var rows [][]byte
 		if l.match.Kind != predicate.False {
-			var err error
-			if l.sub, rows, err = s.watchRow(ctx, row, l.match); err != nil {
-				return nil, err
-			}
+			l.sub, rows, err = s.watchRow(ctx, row, l.match)
 		}
 		u.lookups = append(u.lookups, l)
+		if err != nil {
+			return nil, err
+		}
 		found, err := attributes(row, rows)
 		if err != nil {
 			return nil, err
@@ -65,7 +71,16 @@ func (s *session) lookUp(ctx context.Context, claims *auth.Principal) (*user, er
 	return u, nil
 }
 
-// watchRow subscribes to the rows that match and gives those of now.
+func (c *company) endLookups(lookups []lookup) {
+	for _, l := range lookups {
+		if l.sub != nil {
+			c.unsubscribe(l.sub, func() {})
+		}
+	}
+}
+
+// watchRow subscribes to the rows that match and gives those of now. The subscription is
+// the caller's to end, also where it has no rows yet.
 func (s *session) watchRow(ctx context.Context, ur *mapping.UserRow, match *predicate.Node) (*subscription, [][]byte, error) {
 	sh := s.server.hub.serving().shapes[ur.Table.Name]
 	if sh == nil || !sameColumns(sh.columns, ur.Table.Columns) {
@@ -96,11 +111,11 @@ func (s *session) watchRow(ctx context.Context, ur *mapping.UserRow, match *pred
 	select {
 	case a := <-answers:
 		if a.err != nil {
-			return nil, nil, a.err
+			return sub, nil, a.err
 		}
 		return sub, a.rows, nil
 	case <-ctx.Done():
-		return nil, nil, errorf(CodeUnavailable, "looking up the user took too long: try again")
+		return sub, nil, errorf(CodeUnavailable, "looking up the user took too long: try again")
 	}
 }
 

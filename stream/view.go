@@ -198,11 +198,13 @@ type view struct {
 	// the stream by old rows and new ones, without a SELECT.
 	rowless bool
 	read    time.Time // when its rows had been read
-	loading *loading  // set until the first hand-off is done, and while read again
-	mark    uint64    // scratch.seen when last found
-	was     uint64    // scratch.seen when last found by a row as it was
-	dirty   bool      // in company.dirty
-	fresh   []*entry  // not yet in chain
+	// confirming is read while a look at the catalogue after it is awaited.
+	confirming time.Time
+	loading    *loading // set until the first hand-off is done, and while read again
+	mark       uint64   // scratch.seen when last found
+	was        uint64   // scratch.seen when last found by a row as it was
+	dirty      bool     // in company.dirty
+	fresh      []*entry // not yet in chain
 
 	chain chain // guarded by company.mu
 }

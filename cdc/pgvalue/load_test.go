@@ -14,8 +14,7 @@ import (
 func TestLoad(t *testing.T) {
 	conn := pgvaluetest.MustSession(t)
 	pgtest.MustExec(t, conn, `CREATE EXTENSION citext SCHEMA public;
-		CREATE DOMAIN "Odd Schema".codes AS public.code[];
-		CREATE TYPE "Odd Schema".pair AS (a int, b int)`)
+		CREATE DOMAIN "Odd Schema".codes AS public.code[]`)
 	for _, c := range []struct {
 		sql, name        string
 		kind             pgvalue.Kind

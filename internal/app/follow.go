@@ -80,7 +80,7 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 		},
 		CursorKey: cursorKey(a.cfg),
 		LoadSchema: func(ctx context.Context) (*stream.Schema, error) {
-			return served(ctx, a.live.Load(), snapshotter.Pool())
+			return a.parts.Load().served(ctx, a.live.Load(), snapshotter.Pool())
 		},
 		Fingerprints: func(ctx context.Context) (map[cdc.TableName]cdc.Fingerprint, error) {
 			return cdc.Fingerprints(ctx, snapshotter.Pool(), a.cfg.Publication, tableNames(a.live.Load()))

@@ -274,7 +274,7 @@ func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 			return err
 		}
 	}
-	if err := a.binds(ctx, cfg, p, served); err != nil {
+	if err := a.binds(ctx, cfg, p, p.served); err != nil {
 		return err
 	}
 	opts := inspectOptions(cfg)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -82,7 +83,23 @@ func TestReload(t *testing.T) {
 		}
 	})
 	t.Run("a new table", func(t *testing.T) {
+		away := s.Connect(s.Token(apptest.Claims{"sub": "ann", "company_id": reloadCompany, "roles": []string{"receptionist"}}))
+		away.Listen(1, `{"names":["*"]}`)
+		s.Wait(away)
+		away.Close()
+		begun := time.Now().UTC().Format(time.RFC3339Nano)
+		s.Exec(`UPDATE invoices SET paid = true; UPDATE invoices SET paid = false`) // nobody can be told of
 		reload(t, invoices)
+		back := s.Connect(s.Token(apptest.Claims{"sub": "ann", "company_id": reloadCompany, "roles": []string{"receptionist"}}))
+		for who, f := range map[string]*apptest.Feed{
+			"who comes back": back.ListenFrom(1, `{"names":["*"]}`, away.Cursor),
+			"who asks since": back.Listen(2, `{"names":["invoice.paid"],"since":"`+begun+`"}`),
+		} {
+			s.Wait(back)
+			if len(f.Events) == 0 || f.Events[0].Event != "gap" || f.Events[0].Table != "invoices" {
+				t.Errorf("%s is told %v, want a gap of invoices first", who, f.Events)
+			}
+		}
 		bills := c.Open(3, `{"table":"invoices"}`)
 		s.Exec(`INSERT INTO invoices SELECT i, $1, i FROM generate_series(2, 10) i`, reloadCompany)
 		s.Exec(`UPDATE invoices SET paid = true WHERE id = 1`)

@@ -181,10 +181,19 @@ func tableNames(cfg *mapping.Config) []cdc.TableName {
 // loadSchema reads the catalogue and binds the mapping to it. A table that does
 // not fit is left out and named in Broken; the others are served.
 func loadSchema(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) (*stream.Schema, error) {
+	schema, infos, err := readSchema(ctx, cfg, q)
+	if err != nil || schema.Mapping != nil {
+		return schema, err
+	}
+	return partial(schema, cfg, infos, "")
+}
+
+// readSchema is loadSchema without a mapping where not all of it fits.
+func readSchema(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) (*stream.Schema, map[string]mapping.TableInfo, error) {
 	found, err := cdc.LoadTables(ctx, q, tableNames(cfg))
 	var missing *cdc.TableError
 	if err != nil && !errors.As(err, &missing) {
-		return nil, fmt.Errorf("read the catalogue: %w", err)
+		return nil, nil, fmt.Errorf("read the catalogue: %w", err)
 	}
 	schema := &stream.Schema{Tables: make(map[string]*cdc.Table), Broken: make(map[string]error)}
 	infos := make(map[string]mapping.TableInfo)
@@ -205,11 +214,11 @@ func loadSchema(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) 
 		schema.Tables[t.Name], infos[t.Name] = table, info(table)
 	}
 	if len(schema.Broken) == 0 {
-		if schema.Mapping, err = mapping.Compile(cfg, infos); err == nil {
-			return schema, nil
+		if m, err := mapping.Compile(cfg, infos); err == nil {
+			schema.Mapping = m
 		}
 	}
-	return partial(schema, cfg, infos)
+	return schema, infos, nil
 }
 
 // overlaps names the table that holds rows of this one already, "" for none: a partition
@@ -225,8 +234,8 @@ func overlaps(t *cdc.Table, of map[uint32]string) string {
 
 // served is loadSchema for a server that runs: a table whose changes are no
 // longer in the stream, or that can't be read any more, is not served.
-func served(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) (*stream.Schema, error) {
-	schema, err := loadSchema(ctx, cfg, q)
+func (p *parts) served(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) (*stream.Schema, error) {
+	schema, infos, err := readSchema(ctx, cfg, q)
 	if err != nil {
 		return nil, err
 	}
@@ -243,24 +252,27 @@ func served(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) (*st
 		return nil, err
 	}
 	maps.Copy(broken, unpublished)
-	if len(broken) == 0 {
+	if len(broken) == 0 && schema.Mapping != nil {
 		return schema, nil
 	}
-	infos := make(map[string]mapping.TableInfo)
 	for name, t := range schema.Tables {
 		if why := broken[t.TableName]; why != nil {
 			schema.Broken[name] = why
 			delete(schema.Tables, name)
-			continue
+			delete(infos, name)
 		}
-		infos[name] = info(t)
 	}
-	return partial(schema, cfg, infos)
+	kind := ""
+	if now := p.hub.Schema(); now != nil {
+		kind = now.Mapping.CompanyKind()
+	}
+	return partial(schema, cfg, infos, kind)
 }
 
 // partial compiles what does not fit as a whole: the tables that say who users
 // are first, without which nothing can be served, then each of the others beside them.
-func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mapping.TableInfo) (*stream.Schema, error) {
+// Where two do not go together, the one whose companies are of kind stays.
+func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mapping.TableInfo, kind string) (*stream.Schema, error) {
 	cfg = cfg.Numbered()
 	rest := *cfg
 	rest.Tables = nil
@@ -277,22 +289,37 @@ func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mappin
 		return nothing(schema, cfg, err)
 	}
 	users := rest.Tables
-	for _, t := range cfg.Tables {
-		if schema.Broken[t.Name] != nil || tellsUsers(cfg, t.Name) {
-			continue
+	other := func(t mapping.TableConfig) int { // 1 for a table of other companies than until now
+		if info := infos[t.Name]; kind == "" || info.CompanyKind(t.Company) == kind {
+			return 0
 		}
-		beside := rest
-		beside.Tables = append(slices.Clone(users), t)
-		if _, err := mapping.Compile(&beside, infos); err != nil {
-			schema.Broken[t.Name] = err
-			delete(schema.Tables, t.Name)
-			continue
+		return 1
+	}
+	inTurn := slices.SortedStableFunc(slices.Values(cfg.Tables), func(a, b mapping.TableConfig) int { return other(a) - other(b) })
+	var err error
+	for _, besideAll := range []bool{false, true} { // the latter takes longer, and is seldom needed
+		rest.Tables = slices.Clone(users)
+		for _, t := range inTurn {
+			if schema.Broken[t.Name] != nil || tellsUsers(cfg, t.Name) {
+				continue
+			}
+			beside := rest
+			beside.Tables = append(slices.Clone(users), t)
+			if besideAll {
+				beside.Tables = append(slices.Clone(rest.Tables), t)
+			}
+			if _, err := mapping.Compile(&beside, infos); err != nil {
+				schema.Broken[t.Name] = err
+				delete(schema.Tables, t.Name)
+				continue
+			}
+			rest.Tables = append(rest.Tables, t)
 		}
-		rest.Tables = append(rest.Tables, t)
+		if schema.Mapping, err = mapping.Compile(&rest, infos); err == nil {
+			break
+		}
 	}
 	schema.Unserved = unserved(cfg, schema.Broken)
-	var err error
-	schema.Mapping, err = mapping.Compile(&rest, infos)
 	return schema, err
 }
 

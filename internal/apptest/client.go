@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long a client waits for a frame before the test fails.
-const patience = 20 * time.Second
+const patience = 40 * time.Second
 
 // Client is a connection with live queries. Its methods fail the test when the
 // server breaks the protocol. For one goroutine.
@@ -274,7 +274,7 @@ func (s *Server) LSN() string {
 func (c *Client) WaitFor(lsn string) {
 	c.tb.Helper()
 	const id = 999_999
-	c.Send(`{"type":"wait","id":%d,"lsn":%q,"timeout_ms":15000}`, id, lsn)
+	c.Send(`{"type":"wait","id":%d,"lsn":%q,"timeout_ms":30000}`, id, lsn)
 	for {
 		f := c.Read()
 		if f.ID == id && f.Type == "waited" {

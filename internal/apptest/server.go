@@ -120,6 +120,8 @@ func Prepare(tb testing.TB, o Options) *Server {
 		cfg.Limits.ConnectionsPerUser, cfg.Limits.ConnectionsPerAddress = 20_000, 20_000
 		cfg.Limits.ConnectionAttemptsPerSecond, cfg.Limits.ConnectionAttemptsBurst = 20_000, 20_000
 		cfg.Limits.FramesPerSecond, cfg.Limits.FramesBurst = 10_000, 10_000
+		// Machines may stand still for seconds, and be slow.
+		cfg.Limits.AuthDeadline, cfg.Retention.Age = time.Minute, time.Hour
 		cfg.Admin.Listen = "127.0.0.1:0" // see App.AdminURL; AdminURL here is the database's
 		if o.Edit != nil {
 			o.Edit(cfg)

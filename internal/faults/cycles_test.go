@@ -41,7 +41,7 @@ func TestEventCycles(t *testing.T) {
 rooms: {grp: true}`, 1)
 	s := apptest.Prepare(t, itemsOptions("", nil))
 	p := newProcessOf(t, s, rules+"slot: "+s.Config.Slot+`
-limits: {connections_per_user: 20000, connections_per_address: 20000, connection_attempts_per_second: 20000, connection_attempts_burst: 20000}
+limits: {auth_deadline: 60s, connections_per_user: 20000, connections_per_address: 20000, connection_attempts_per_second: 20000, connection_attempts_burst: 20000}
 retention: {age: 5s} # the log of the writer is no part of what is left
 `)
 	startWriters(t, s.AdminURL, 1, 200*time.Millisecond)

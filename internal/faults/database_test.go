@@ -194,7 +194,7 @@ func waitingCommits(s *apptest.Server) (n int) {
 // The role's connections are all taken while many queries are opened at once: each
 // gets its rows in the end, and the stream goes on.
 func TestConnectionLimit(t *testing.T) {
-	s := apptest.Start(t, itemsOptions("", func(c *mapping.Config) { c.Limits.AuthDeadline = time.Minute }))
+	s := apptest.Start(t, itemsOptions("", nil))
 	s.Exec(`ALTER ROLE ` + pgx.Identifier{mustUser(t, s.Config.DatabaseURL.Reveal())}.Sanitize() + ` CONNECTION LIMIT 3`)
 	s.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'walwire' AND datname = current_database() AND backend_type = 'client backend'`)
 	f := newFleet(t, s.WS)

@@ -34,7 +34,7 @@ type process struct {
 func newProcess(t *testing.T, s *apptest.Server, extra string) *process {
 	t.Helper()
 	return newProcessOf(t, s, itemsConfig+"slot: "+s.Config.Slot+"\n"+extra+
-		"limits: {connections_per_user: 20000, connections_per_address: 20000, connection_attempts_per_second: 20000, connection_attempts_burst: 20000}\n")
+		"limits: {auth_deadline: 60s, connections_per_user: 20000, connections_per_address: 20000, connection_attempts_per_second: 20000, connection_attempts_burst: 20000}\n")
 }
 
 // newProcessOf makes a process of a configuration, with the variables that s has.

@@ -39,6 +39,7 @@ func TestSlowSnapshot(t *testing.T) {
 		return slow.answered
 	}
 	var worst time.Duration // for rows of another company, and for a change of it
+	joined := 0             // meanwhile
 	for n := 0; !loaded(); n++ {
 		at := time.Now()
 		m := f.join(1, s.Owner("1"), filter(n%groups), window(n%groups, 3))
@@ -53,6 +54,9 @@ func TestSlowSnapshot(t *testing.T) {
 			s.Exec(`UPDATE items SET v = v + 1 WHERE id BETWEEN 11500 AND 11520 OR id > 20000`)
 		}
 		worst = max(worst, time.Since(at))
+		if !loaded() {
+			joined++
+		}
 	}
 	took := time.Since(begun)
 	passed := testutil.ToFloat64(s.Hub().Metrics.Changes) - changes
@@ -63,8 +67,8 @@ func TestSlowSnapshot(t *testing.T) {
 	if passed <= 1000 || took < 2*time.Second {
 		t.Errorf("%v changes in %s: the log did not move past the snapshot", passed, took)
 	}
-	if worst > took/2 {
-		t.Errorf("another company's queries waited %s", worst)
+	if joined < 2 {
+		t.Errorf("%d of another company's clients were served meanwhile, the slowest after %s", joined, worst)
 	}
 }
 

@@ -25,7 +25,7 @@ func TestStandbyTakesOver(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv(envClients)); err == nil {
 		clients = n
 	}
-	s := apptest.Prepare(t, itemsOptions("", quickStatus))
+	s := apptest.Prepare(t, itemsOptions("", nil))
 	first, second := pair(t, s, "drain: {time: 30s, spread: 3s}\n")
 	if got := get(t, "http://"+second.listen+"/readyz"); got != 503 {
 		t.Errorf("standing by, /readyz answers HTTP %d", got)
@@ -82,7 +82,7 @@ func TestStandbyTakesOver(t *testing.T) {
 // A server that can't reach the database loses the slot to one that stands by: once it is
 // back it tells its clients, which go on there where they were, and stands by itself.
 func TestStandbyTakesFromWhoIsCutOff(t *testing.T) {
-	s := apptest.Prepare(t, itemsOptions("", quickStatus))
+	s := apptest.Prepare(t, itemsOptions("", nil))
 	way := newProxy(t, host(t, s.AdminURL))
 	first, second := newProcess(t, s, ""), newProcess(t, s, "")
 	first.env = append(first.env, "WALWIRE_DATABASE_URL="+way.through(s.Config.DatabaseURL.Reveal()))
@@ -125,7 +125,7 @@ func TestStandbyTakesFromWhoIsCutOff(t *testing.T) {
 
 // A server that takes over serves by the configuration of then, however long it stood by.
 func TestStandbyReadsConfig(t *testing.T) {
-	s := apptest.Prepare(t, itemsOptions("", quickStatus))
+	s := apptest.Prepare(t, itemsOptions("", nil))
 	first, second := pair(t, s, "")
 	second.configure(func(text string) string { return strings.Replace(text, `columns: "*"`, `columns: {except: [note]}`, 1) })
 	first.kill()
@@ -151,7 +151,7 @@ func TestStandbyReadsConfig(t *testing.T) {
 // waits for somebody's transaction; and what it says of itself while it stands by raises no
 // alarm.
 func TestStandbyServesWhileTableWaits(t *testing.T) {
-	s := apptest.Prepare(t, itemsOptions("", quickStatus))
+	s := apptest.Prepare(t, itemsOptions("", nil))
 	first, second := pair(t, s, "")
 	s.Exec(`CREATE TABLE extra (id int PRIMARY KEY, company int NOT NULL); ALTER TABLE extra REPLICA IDENTITY FULL; GRANT SELECT ON extra TO PUBLIC`)
 	s.Exec(`ALTER PUBLICATION ` + pgx.Identifier{s.Config.Publication}.Sanitize() + ` ADD TABLE extra`)
@@ -253,7 +253,7 @@ func TestRefusedConfigIsTriedAgain(t *testing.T) {
 // A table is out of the publication for a while, while a server stands by: who comes back
 // to that one is told that events may be missing.
 func TestStandbyKnowsWhatTablesLost(t *testing.T) {
-	s := apptest.Prepare(t, itemsOptions("", quickStatus))
+	s := apptest.Prepare(t, itemsOptions("", nil))
 	first, second := newProcess(t, s, ""), newProcess(t, s, "")
 	for _, p := range []*process{first, second} {
 		p.configure(func(text string) string {

@@ -46,6 +46,8 @@ func Unique(prefix string) string {
 	return prefix + "_" + hex.EncodeToString(random)
 }
 
+const objectInUse = "55006"
+
 // dropDatabase drops the database's slots, which would keep it, and itself.
 // A test may have stopped the server, which then has nothing to drop.
 func dropDatabase(ctx context.Context, adminURL, name string) error {
@@ -57,14 +59,18 @@ func dropDatabase(ctx context.Context, adminURL, name string) error {
 	if err := dropSlots(ctx, conn, name); err != nil {
 		return err
 	}
-	_, err = conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
-	return err
+	for { // it waits five seconds for who is made to leave
+		_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
+		var busy *pgconn.PgError
+		if !errors.As(err, &busy) || busy.Code != objectInUse {
+			return err
+		}
+	}
 }
 
 // dropSlots ends the slots' readers and drops the slots. A reader that is
 // ending still holds its slot for a moment, hence the attempts.
 func dropSlots(ctx context.Context, conn *pgx.Conn, database string) error {
-	const objectInUse = "55006"
 	for {
 		_, err := conn.Exec(ctx, `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots
 			WHERE database = $1 AND active_pid IS NOT NULL`, database)

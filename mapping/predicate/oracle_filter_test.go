@@ -107,7 +107,7 @@ func (o *oracle) leafSQL(name, op string, value any) string {
 	}
 	switch op {
 	case "is-null":
-		return fmt.Sprintf("((%s IS NULL) = %v)", left, value)
+		return fmt.Sprintf("((num_nulls(%s) = 1) = %v)", left, value) // IS NULL of a composite value asks for its fields
 	case "==":
 		return "(" + left + " = " + o.literal(col.Type, value) + ")"
 	case "!=":

@@ -72,9 +72,9 @@ func (w *sqlWriter) leaf(n *Node, col Column) {
 	case NotIn:
 		w.oneOf(n, name, col.Type, " <> ALL (", " <> ", " AND ")
 	case IsNull:
-		w.text(name + " IS NULL")
+		w.text(name + isNull(col.Type))
 	case IsNotNull:
-		w.text(name + " IS NOT NULL")
+		w.text(name + isNotNull(col.Type))
 	case StartsWith:
 		w.prefix(name, n.Params[0].Text)
 	case NotStartsWith:
@@ -83,6 +83,21 @@ func (w *sqlWriter) leaf(n *Node, col Column) {
 	default:
 		w.contains(n, name, col.Type)
 	}
+}
+
+// isNull asks for the value itself: IS NULL of a composite one would ask for its fields.
+func isNull(t *pgvalue.Type) string {
+	if t.Kind == pgvalue.KindOther {
+		return " IS NOT DISTINCT FROM NULL"
+	}
+	return " IS NULL"
+}
+
+func isNotNull(t *pgvalue.Type) string {
+	if t.Kind == pgvalue.KindOther {
+		return " IS DISTINCT FROM NULL"
+	}
+	return " IS NOT NULL"
 }
 
 func (w *sqlWriter) compare(left, operator string, t *pgvalue.Type, text string) {

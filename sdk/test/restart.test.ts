@@ -37,10 +37,10 @@ async function flip(row: Row): Promise<string> {
 
 test("a token is renewed on the connection that is open, again and again", async () => {
   let asked = 0;
-  const { c, told, rows } = await watch(() => (asked++, serve.token("owner", 6)));
+  const { c, told, rows } = await watch(() => (asked++, serve.token("owner", 12)));
   const states: string[] = [];
   c.onConnection(() => states.push(c.connection.status));
-  await until("three renewals", () => asked >= 4, 60_000);
+  await until("three renewals", () => asked >= 4, 90_000);
   expect(states).toEqual([]);
   const status = await flip(rows()[0]!);
   await c.wait(await server.lsn(), 60_000);

@@ -7,7 +7,7 @@ type Sample struct {
 	Ordered bool     // offers <, <=, > and >=
 }
 
-// Samples cover every kind of pgvalue but KindOther, in a database with Schema.
+// Samples cover every kind of pgvalue, in a database with Schema.
 func Samples() []Sample {
 	return []Sample{
 		{"bool", []string{"t", "f"}, true},
@@ -55,6 +55,7 @@ func Samples() []Sample {
 		{"numeric[]", []string{`{1,1.0}`, `{1.0,1}`, `{1e-20}`, `{NaN}`}, false},
 		{"float8[]", []string{`{-0}`, `{0}`, `{NaN}`, `{Infinity,1e-7}`}, false},
 		{"char(3)[]", []string{`{a}`, `{"a  "}`, `{ab}`}, false},
+		{`"Odd Schema".pair`, []string{"(,)", "(1,)", "(1,2)"}, false},
 		{"jsonb[]", []string{`{"{\"a\": 1}"}`, `{"{\"a\": 1.0}"}`, `{NULL}`}, false},
 		{"timestamptz[]", []string{`{"2026-03-01 09:00:00+00",infinity}`, `{-infinity}`, `{}`, `{NULL,"2026-03-01 10:00:00+01"}`}, false},
 		{"bytea[]", []string{`{"\\x00ff"}`, `{"\\x00","\\xff"}`, `{}`, `{NULL,"\\x"}`}, false},

@@ -22,6 +22,7 @@ CREATE DOMAIN "Odd Schema".positive AS int4 CHECK (VALUE > 0);
 CREATE DOMAIN code AS varchar(12);
 CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 CREATE DOMAIN loose_text AS text COLLATE loose;
+CREATE TYPE "Odd Schema".pair AS (a int, b int);
 `
 
 // MustSession connects to a fresh database with Schema and pgvalue.Settings.
