@@ -242,8 +242,8 @@ func (s *session) listen(r *request) *Error {
 			case since != 0:
 				l.at, l.gaps = s.company.since(since)
 				l.next = 0
-				if len(l.gaps) == 0 && since <= served.begunAt { // a cursor would tell by its life whether that is so
-					l.gaps = []gap{{to: served.begun, because: lostOther}}
+				if since <= served.begunAt { // a cursor would tell by its life whether that is so
+					l.gaps = append(l.gaps, gap{to: served.begun, because: lostOther})
 				}
 			}
 			l.gaps = append(l.gaps, served.holesOf(l.channel.query, l.at, served.lives[served.life], since)...)

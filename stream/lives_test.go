@@ -11,6 +11,7 @@ import (
 	"github.com/walwire/walwire/internal/app"
 	"github.com/walwire/walwire/internal/apptest"
 	"github.com/walwire/walwire/internal/pgtest"
+	"github.com/walwire/walwire/mapping"
 )
 
 const toldSchema = `
@@ -202,6 +203,9 @@ func TestCompanyAltered(t *testing.T) {
 				t.Errorf("the other's ended with %v, its own with %v", q.Err, ended.Err)
 			}
 			s.Wait(c)
+			if err := s.Reload(func(*mapping.Config) {}); err != nil {
+				t.Errorf("a reload meanwhile: %v", err)
+			}
 			s.Exec(`ALTER TABLE ` + altered + ` ALTER company TYPE int USING company::int`)
 			s.Exec(`INSERT INTO ` + altered + ` (id, company) VALUES (1, 1)`)
 			c.Forget(2)

@@ -282,29 +282,36 @@ CREATE TABLE f1 (id int PRIMARY KEY); CREATE TABLE f2 (id int PRIMARY KEY); ALTE
 // While nothing is served, for want of the table that says who the users are, others are
 // written to: who was away all the time is told of it.
 func TestAwayWhileUserTableBreaks(t *testing.T) {
-	config := strings.Replace(itemsConfig, "tables:\n", "users: [{table: items, match: {login: id}, attributes: {word: note}}]\ntables:\n", 1)
-	a := startAltered(t, `ALTER TABLE items ADD COLUMN login text;`, config)
 	const query, now = `{"table":"others"}`, `SELECT id::text, v::text FROM others`
-	token := a.Owner("1")
-	c := a.Connect(token)
-	q := c.Open(1, query)
-	a.Wait(c)
-	c.Close()
-	a.Exec(`ALTER TABLE items RENAME COLUMN note TO remark; UPDATE items SET v = v + 1`)
-	if code, _ := a.other.ReadClose(); code != 4001 {
-		t.Fatalf("closed with %d, want 4001", code)
+	for name, tt := range map[string]struct{ breaks, mends string }{
+		"a column":             {`ALTER TABLE items RENAME COLUMN note TO remark`, `ALTER TABLE items RENAME COLUMN remark TO note`},
+		"of another company's": {`ALTER TABLE items ALTER company TYPE text`, `ALTER TABLE items ALTER company TYPE int USING company::int`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := strings.Replace(itemsConfig, "tables:\n", "users: [{table: items, match: {login: id}, attributes: {word: note}}]\ntables:\n", 1)
+			a := startAltered(t, `ALTER TABLE items ADD COLUMN login text;`, config)
+			token := a.Owner("1")
+			c := a.Connect(token)
+			q := c.Open(1, query)
+			a.Wait(c)
+			c.Close()
+			a.Exec(tt.breaks + `; UPDATE items SET v = v + 1`)
+			if code, _ := a.other.ReadClose(); code != 4001 {
+				t.Fatalf("closed with %d, want 4001", code)
+			}
+			a.Exec(`UPDATE others SET v = v + 1; INSERT INTO others VALUES (2, 1, 7)`)
+			a.settle(t, token)
+			a.Exec(tt.mends + `; UPDATE items SET v = v + 1`)
+			a.settle(t, token)
+			back := a.Connect(token)
+			back.Resume(1, query, q, c.Cursor)
+			a.Wait(back)
+			mustShow(t, a.Server, q, now)
+			a.Exec(`UPDATE others SET v = v + 1`)
+			a.Wait(back)
+			mustShow(t, a.Server, q, now)
+		})
 	}
-	a.Exec(`UPDATE others SET v = v + 1; INSERT INTO others VALUES (2, 1, 7)`)
-	a.settle(t, token)
-	a.Exec(`ALTER TABLE items RENAME COLUMN remark TO note; UPDATE items SET v = v + 1`)
-	a.settle(t, token)
-	back := a.Connect(token)
-	back.Resume(1, query, q, c.Cursor)
-	a.Wait(back)
-	mustShow(t, a.Server, q, now)
-	a.Exec(`UPDATE others SET v = v + 1`)
-	a.Wait(back)
-	mustShow(t, a.Server, q, now)
 }
 
 // A table is renamed, and the configuration names it anew before anybody has looked at

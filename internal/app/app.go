@@ -63,6 +63,14 @@ type parts struct {
 	consumer    *cdc.Consumer
 	snapshotter *cdc.Snapshotter
 	hub         *stream.Hub
+	kind        atomic.Pointer[string] // what companies were when the whole configuration last fitted
+}
+
+func (p *parts) companyKind() string {
+	if kind := p.kind.Load(); kind != nil {
+		return *kind
+	}
+	return ""
 }
 
 // New checks the configuration as far as it can be without the database, and

@@ -51,7 +51,7 @@ func (e *Explainer) Close(ctx context.Context) { _ = e.conn.Close(context.Withou
 
 func (e *Explainer) begin(ctx context.Context, log *slog.Logger) error {
 	var err error
-	if e.schema, err = loadSchema(ctx, e.cfg, e.conn); err != nil {
+	if e.schema, err = loadSchema(ctx, e.cfg, e.conn, ""); err != nil {
 		return err
 	}
 	var broken []error

@@ -80,7 +80,13 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 		},
 		CursorKey: cursorKey(a.cfg),
 		LoadSchema: func(ctx context.Context) (*stream.Schema, error) {
-			return a.parts.Load().served(ctx, a.live.Load(), snapshotter.Pool())
+			p := a.parts.Load()
+			schema, err := p.served(ctx, a.live.Load(), snapshotter.Pool())
+			if err == nil && len(schema.Broken) == 0 {
+				kind := schema.Mapping.CompanyKind()
+				p.kind.Store(&kind)
+			}
+			return schema, err
 		},
 		Fingerprints: func(ctx context.Context) (map[cdc.TableName]cdc.Fingerprint, error) {
 			return cdc.Fingerprints(ctx, snapshotter.Pool(), a.cfg.Publication, tableNames(a.live.Load()))
@@ -89,7 +95,7 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 	if err != nil {
 		return err
 	}
-	a.parts.Store(&parts{consumer, snapshotter, hub})
+	a.parts.Store(&parts{consumer: consumer, snapshotter: snapshotter, hub: hub})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return consumer.Run(ctx) })
 	group.Go(func() error { return hub.Run(ctx) })

@@ -266,7 +266,9 @@ func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := a.binds(ctx, cfg, p, loadSchema); err != nil { // before the database is changed for it
+	if err := a.binds(ctx, cfg, p, func(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) (*stream.Schema, error) {
+		return loadSchema(ctx, cfg, q, p.companyKind())
+	}); err != nil { // before the database is changed for it
 		return err
 	}
 	if cfg.Manage {

@@ -47,7 +47,7 @@ func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter) error {
 			return err
 		}
 	}
-	schema, err := loadSchema(ctx, cfg, s.Pool())
+	schema, err := loadSchema(ctx, cfg, s.Pool(), "")
 	if err != nil {
 		return err
 	}
@@ -179,13 +179,13 @@ func tableNames(cfg *mapping.Config) []cdc.TableName {
 }
 
 // loadSchema reads the catalogue and binds the mapping to it. A table that does
-// not fit is left out and named in Broken; the others are served.
-func loadSchema(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) (*stream.Schema, error) {
+// not fit is left out and named in Broken; the others are served. For kind see partial.
+func loadSchema(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier, kind string) (*stream.Schema, error) {
 	schema, infos, err := readSchema(ctx, cfg, q)
 	if err != nil || schema.Mapping != nil {
 		return schema, err
 	}
-	return partial(schema, cfg, infos, "")
+	return partial(schema, cfg, infos, kind)
 }
 
 // readSchema is loadSchema without a mapping where not all of it fits.
@@ -255,6 +255,7 @@ func (p *parts) served(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQu
 	if len(broken) == 0 && schema.Mapping != nil {
 		return schema, nil
 	}
+	schema.Mapping = nil
 	for name, t := range schema.Tables {
 		if why := broken[t.TableName]; why != nil {
 			schema.Broken[name] = why
@@ -262,17 +263,16 @@ func (p *parts) served(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQu
 			delete(infos, name)
 		}
 	}
-	kind := ""
-	if now := p.hub.Schema(); now != nil {
-		kind = now.Mapping.CompanyKind()
-	}
-	return partial(schema, cfg, infos, kind)
+	return partial(schema, cfg, infos, p.companyKind())
 }
 
 // partial compiles what does not fit as a whole: the tables that say who users
 // are first, without which nothing can be served, then each of the others beside them.
-// Where two do not go together, the one whose companies are of kind stays.
+// kind is what companies are, as far as is known: see leaveOut.
 func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mapping.TableInfo, kind string) (*stream.Schema, error) {
+	if kind != "" {
+		leaveOut(schema, cfg, infos, kind)
+	}
 	cfg = cfg.Numbered()
 	rest := *cfg
 	rest.Tables = nil
@@ -289,38 +289,43 @@ func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mappin
 		return nothing(schema, cfg, err)
 	}
 	users := rest.Tables
-	other := func(t mapping.TableConfig) int { // 1 for a table of other companies than until now
-		if info := infos[t.Name]; kind == "" || info.CompanyKind(t.Company) == kind {
-			return 0
+	for _, t := range cfg.Tables {
+		if schema.Broken[t.Name] != nil || tellsUsers(cfg, t.Name) {
+			continue
 		}
-		return 1
-	}
-	inTurn := slices.SortedStableFunc(slices.Values(cfg.Tables), func(a, b mapping.TableConfig) int { return other(a) - other(b) })
-	var err error
-	for _, besideAll := range []bool{false, true} { // the latter takes longer, and is seldom needed
-		rest.Tables = slices.Clone(users)
-		for _, t := range inTurn {
-			if schema.Broken[t.Name] != nil || tellsUsers(cfg, t.Name) {
-				continue
-			}
-			beside := rest
-			beside.Tables = append(slices.Clone(users), t)
-			if besideAll {
-				beside.Tables = append(slices.Clone(rest.Tables), t)
-			}
-			if _, err := mapping.Compile(&beside, infos); err != nil {
-				schema.Broken[t.Name] = err
-				delete(schema.Tables, t.Name)
-				continue
-			}
-			rest.Tables = append(rest.Tables, t)
+		beside := rest
+		beside.Tables = append(slices.Clone(users), t)
+		if _, err := mapping.Compile(&beside, infos); err != nil {
+			schema.Broken[t.Name] = err
+			delete(schema.Tables, t.Name)
+			continue
 		}
-		if schema.Mapping, err = mapping.Compile(&rest, infos); err == nil {
-			break
-		}
+		rest.Tables = append(rest.Tables, t)
 	}
 	schema.Unserved = unserved(cfg, schema.Broken)
+	var err error
+	schema.Mapping, err = mapping.Compile(&rest, infos)
 	return schema, err
+}
+
+// leaveOut leaves out tables whose companies are not of kind, which they were until now,
+// where others' still are: a token names one company for all.
+func leaveOut(schema *stream.Schema, cfg *mapping.Config, infos map[string]mapping.TableInfo, kind string) {
+	others := make(map[string]error)
+	for _, t := range cfg.Tables {
+		info, ok := infos[t.Name]
+		if now := info.CompanyKind(t.Company); ok && now != "" && now != kind {
+			others[t.Name] = fmt.Errorf("tables.%s.company: the company is %s here and %s in the other tables: a token names one company for all, so give it a column of that kind", t.Name, now, kind)
+		}
+	}
+	if len(others) == len(infos) {
+		return
+	}
+	for name, err := range others {
+		schema.Broken[name] = err
+		delete(schema.Tables, name)
+		delete(infos, name)
+	}
 }
 
 // unserved is what can be said of tables that are left out.

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/walwire/walwire/internal/app"
+	"github.com/walwire/walwire/stream"
 )
 
 // The orders: one a line on a server process's stdin.
@@ -84,6 +85,9 @@ type control struct {
 	server *app.App
 	out    *json.Encoder
 	cpu    bytes.Buffer
+	// counted is where the hub of now, or the last one, counts: there is none while the
+	// server begins anew.
+	counted *stream.Metrics
 }
 
 func (c *control) obey(ctx context.Context, orders <-chan string) error {
@@ -146,8 +150,14 @@ func (c *control) answer(ctx context.Context, order string) (a answer, err error
 
 // snapshots is how many SELECTs the server has run for hand-offs.
 func (c *control) snapshots() (int, error) {
+	if hub := c.server.Hub(); hub != nil {
+		c.counted = hub.Metrics
+	}
+	if c.counted == nil {
+		return 0, nil
+	}
 	var m dto.Metric
-	if err := c.server.Hub().Metrics.Snapshots.Write(&m); err != nil {
+	if err := c.counted.Snapshots.Write(&m); err != nil {
 		return 0, fmt.Errorf("read a metric: %w", err)
 	}
 	return int(m.GetCounter().GetValue()), nil
