@@ -140,7 +140,7 @@ func TestEventsResume(t *testing.T) {
 		insert(s, i, companyA, ann, cat, "pending")
 	}
 	insert(s, 101, companyB, "", "", "pending")
-	check := func(s *apptest.Server) {
+	check := func(s *apptest.Server, restarted bool) {
 		t.Helper()
 		c := s.Connect(s.Owner(companyA))
 		feed := c.ListenFrom(1, events, cursor)
@@ -156,15 +156,17 @@ func TestEventsResume(t *testing.T) {
 			t.Fatalf("told of %d", len(ids))
 		}
 		again := s.Connect(s.Owner(companyA)).Listen(1, `{"names":["appointment.created"],"since":"`+first.Time+`"}`)
-		if got := again.Events; len(got) == 0 || got[0].ID != first.ID && got[0].Event != "gap" {
+		switch got := again.Events; { // a time does not tell which tables there were before the start
+		case len(got) == 0 || got[0].ID != first.ID && got[0].Event != "gap",
+			restarted && (got[0].Event != "gap" || got[0].Until == "" || len(got) == 1 || got[1].ID != first.ID):
 			t.Errorf("since: told %+v", got)
 		}
 	}
-	check(s)
+	check(s, false)
 	t.Run("restart", func(t *testing.T) {
 		s.Stop()
 		s.Run()
-		check(s)
+		check(s, true)
 	})
 	t.Run("not of this history", func(t *testing.T) {
 		feed := s.Connect(s.Owner(companyB)).ListenFrom(1, events, cursor)

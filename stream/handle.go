@@ -243,7 +243,7 @@ func (s *session) listen(r *request) *Error {
 				l.at, l.gaps = s.company.since(since)
 				l.next = 0
 				if since <= served.begunAt { // a cursor would tell by its life whether that is so
-					l.gaps = append(l.gaps, gap{to: served.begun, because: lostOther})
+					l.gaps = startGap(served, since, l.gaps)
 				}
 			}
 			l.gaps = append(l.gaps, served.holesOf(l.channel.query, l.at, served.lives[served.life], since)...)

@@ -98,6 +98,16 @@ const lostSome = "the table was made anew, lost a partition, joined the configur
 // lostOther is why one is told where it is not known of which.
 const lostOther = "tables or the publication may have changed meanwhile"
 
+// startGap is the gap of who asks for all since a time before the start: of what the log
+// has let go of, too.
+func startGap(served *tables, since int64, gone []gap) []gap {
+	g := gap{to: served.begun, since: since, until: served.begunAt, because: lostOther}
+	if len(gone) > 0 {
+		g.to, g.because = max(g.to, gone[0].to), gone[0].because
+	}
+	return []gap{g}
+}
+
 // missing gives the gaps of what a channel hears for who comes back from a cursor.
 func (c *company) missing(q *eventQuery, from cursor) []gap {
 	n, ok := c.served.lives[from.life]
