@@ -111,3 +111,13 @@ func statements(list ...string) string {
 	}
 	return b.String()
 }
+
+// LeavesOut reports whether a server that runs goes on without the table that f is about,
+// rather than with less than it promises.
+func (f Finding) LeavesOut() bool {
+	switch f.Code {
+	case CodeTable, CodeColumnMissing, CodeCompanyColumn, CodeKeyMissing, CodeSchemaRight, CodeSelectRight, CodeRowSecurity, CodePublicationLacks:
+		return true
+	}
+	return false
+}

@@ -30,6 +30,29 @@ func TestSince(t *testing.T) {
 	}
 }
 
+// Who asks since a time before the start is told up to when something may be missing, also
+// where the log has let go of more.
+func TestSinceBeforeStart(t *testing.T) {
+	served := &tables{begun: 0x20, begunAt: 20}
+	for name, tt := range map[string]struct {
+		gone []gap
+		want gap
+	}{
+		"all is there":     {nil, gap{to: 0x20, since: 5, until: 20}},
+		"all of the start": {[]gap{{to: 0x10, since: 5, until: 10, because: "old"}}, gap{to: 0x20, since: 5, until: 20}},
+		"less":             {[]gap{{to: 0x30, since: 5, until: 30, because: "old"}}, gap{to: 0x30, since: 5, until: 30}},
+		"not known when":   {[]gap{{to: 0x30, since: 5, because: "old"}}, gap{to: 0x30, since: 5}},
+	} {
+		got := startGap(served, 5, tt.gone)
+		if len(got) != 1 || got[0].because == "" {
+			t.Fatalf("%s: %+v", name, got)
+		}
+		if got[0].because = ""; got[0] != tt.want {
+			t.Errorf("%s: %+v, want %+v", name, got[0], tt.want)
+		}
+	}
+}
+
 // What a writer has collected stays as it is while the chain lets go of it.
 func TestCollectedEvents(t *testing.T) {
 	ch := &channel{chain: chain{first: firstEvent}}

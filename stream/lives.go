@@ -103,7 +103,9 @@ const lostOther = "tables or the publication may have changed meanwhile"
 func startGap(served *tables, since int64, gone []gap) []gap {
 	g := gap{to: served.begun, since: since, until: served.begunAt, because: lostOther}
 	if len(gone) > 0 {
-		g.to, g.because = max(g.to, gone[0].to), gone[0].because
+		if g.because = gone[0].because; gone[0].to > g.to {
+			g.to, g.until = gone[0].to, gone[0].until
+		}
 	}
 	return []gap{g}
 }
@@ -138,8 +140,8 @@ func (c *company) tellHoles(before *tables) {
 	defer c.mu.Unlock()
 	for _, ch := range c.channels {
 		for _, g := range c.served.holesOf(ch.query, 0, 0, 0) {
-			if c.served.holes[g.table] == before.holes[g.table] || before.shapes[g.table] == nil && before.broken[g.table] == nil {
-				continue // nothing new, or a table that nobody has listened to
+			if c.served.holes[g.table] == before.holes[g.table] {
+				continue // nothing new
 			}
 			for l := range ch.listeners {
 				l.gaps = append(l.gaps, g)

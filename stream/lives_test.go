@@ -219,6 +219,31 @@ func TestCompanyAltered(t *testing.T) {
 	}
 }
 
+// Where no table has the companies that there were, the first that can be served says what
+// they are now; a table that can't be served for another reason has no say.
+func TestCompaniesAltered(t *testing.T) {
+	s := startTold(t, lookOften)
+	c := s.Connect(s.Owner("1"))
+	id := 0
+	open := func(table string, rows int) {
+		t.Helper()
+		id++
+		s.Wait(c)
+		if q := openAgain(c, id, `{"table":"`+table+`"}`); len(q.Rows) != rows {
+			t.Errorf("%s shows %v", table, q.Rows)
+		}
+	}
+	s.Exec(`ALTER TABLE calm ALTER company TYPE text; INSERT INTO calm VALUES (1, '1')`)
+	open("tasks", 0)
+	s.Exec(`ALTER TABLE tasks ALTER company TYPE uuid USING NULLIF(company, company)::text::uuid; INSERT INTO calm VALUES (2, '1')`)
+	s.Wait(c) // all differ from before, and from one another: the stream goes on
+	s.Exec(`ALTER TABLE tasks ALTER company TYPE text; INSERT INTO tasks VALUES (1, '1')`)
+	open("tasks", 1)
+	open("calm", 2)
+	s.Exec(`ALTER TABLE tasks RENAME state TO status; ALTER TABLE calm ALTER company TYPE int USING company::int; INSERT INTO calm VALUES (3, 1)`)
+	open("calm", 3)
+}
+
 // What a table was written to before it is altered concerns whom it concerned: others
 // are told nothing of it.
 func TestAlteredConcernsItsCompanies(t *testing.T) {

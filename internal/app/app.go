@@ -50,8 +50,9 @@ type App struct {
 	entry    sync.Mutex // held while server is set, and while it is brought to another configuration
 	server   atomic.Pointer[stream.Server]
 	parts    atomic.Pointer[parts]
-	phase    atomic.Pointer[error] // why it does not serve yet
-	ready    chan struct{}         // closed when it first serves
+	kind     atomic.Pointer[string] // see companyKind
+	phase    atomic.Pointer[error]  // why it does not serve yet
+	ready    chan struct{}          // closed when it first serves
 
 	announced sync.Once                      // closes ready
 	health    atomic.Pointer[cdc.SlotHealth] // nil: not known
@@ -63,11 +64,11 @@ type parts struct {
 	consumer    *cdc.Consumer
 	snapshotter *cdc.Snapshotter
 	hub         *stream.Hub
-	kind        atomic.Pointer[string] // what companies were when the whole configuration last fitted
 }
 
-func (p *parts) companyKind() string {
-	if kind := p.kind.Load(); kind != nil {
+// companyKind is what companies are in the tables that are served, "" where none has been.
+func (a *App) companyKind() string {
+	if kind := a.kind.Load(); kind != nil {
 		return *kind
 	}
 	return ""

@@ -27,8 +27,8 @@ func (a *App) follow(ctx context.Context) error {
 	if err := a.registerReload(); err != nil {
 		return err
 	}
-	for {
-		err := a.followHistory(ctx, metrics)
+	for again := false; ; again = true {
+		err := a.followHistory(ctx, metrics, again)
 		taken := errors.Is(err, cdc.ErrSlotTaken)
 		if ctx.Err() != nil || !taken && (!errors.Is(err, cdc.ErrHistoryChanged) || a.cfg.OnSlotLoss != mapping.SlotLossRecreate) {
 			return err
@@ -47,8 +47,9 @@ func (a *App) follow(ctx context.Context) error {
 	}
 }
 
-// followHistory reaches the database, checks it, and follows its WAL.
-func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error {
+// followHistory reaches the database, checks it, and follows its WAL: again, after
+// another history.
+func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics, again bool) error {
 	snapshotter, err := cdc.NewSnapshotter(ctx, cdc.SnapshotterOptions{
 		DatabaseURL:      a.cfg.DatabaseURL.Reveal(),
 		PasswordFile:     a.cfg.DatabasePasswordFile,
@@ -60,7 +61,7 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 		return err
 	}
 	defer snapshotter.Close()
-	if err := a.prepare(ctx, snapshotter); err != nil {
+	if err := a.prepare(ctx, snapshotter, again); err != nil {
 		return err
 	}
 	feed := cdc.NewFeed(feedBytes)
@@ -80,13 +81,14 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics) error 
 		},
 		CursorKey: cursorKey(a.cfg),
 		LoadSchema: func(ctx context.Context) (*stream.Schema, error) {
-			p := a.parts.Load()
-			schema, err := p.served(ctx, a.live.Load(), snapshotter.Pool())
-			if err == nil && len(schema.Broken) == 0 {
-				kind := schema.Mapping.CompanyKind()
-				p.kind.Store(&kind)
+			schema, err := served(ctx, a.live.Load(), snapshotter.Pool(), a.companyKind())
+			if err != nil {
+				return nil, err
 			}
-			return schema, err
+			if kind := schema.Mapping.CompanyKind(); kind != "" {
+				a.kind.Store(&kind)
+			}
+			return schema, nil
 		},
 		Fingerprints: func(ctx context.Context) (map[cdc.TableName]cdc.Fingerprint, error) {
 			return cdc.Fingerprints(ctx, snapshotter.Pool(), a.cfg.Publication, tableNames(a.live.Load()))

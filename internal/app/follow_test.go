@@ -62,23 +62,29 @@ func TestSlotShown(t *testing.T) {
 	}
 }
 
-// A restored backup: with recreate the server begins anew and its clients connect
-// again; otherwise it ends, and says what to do.
+// A restored backup: with recreate the server begins anew, without a table that it could
+// not serve before either, and its clients connect again; otherwise it ends, and says what
+// to do.
 func TestHistoryChanged(t *testing.T) {
 	h := newHistory(t)
 	log := &record{}
 	s := apptest.Prepare(t, apptest.Options{
 		Log:      slog.New(slog.NewTextHandler(io.MultiWriter(log, t.Output()), nil)),
-		AdminURL: h.server.URL(), Schema: notesSchema, Tables: []pgx.Identifier{{"public", "notes"}}, Config: notesConfig,
-		Edit: func(c *mapping.Config) { c.OnSlotLoss = mapping.SlotLossRecreate },
+		AdminURL: h.server.URL(), Tables: []pgx.Identifier{{"public", "notes"}, {"public", "more"}},
+		Schema: `CREATE TABLE more (id int PRIMARY KEY, company int NOT NULL); ALTER TABLE more REPLICA IDENTITY FULL;` + notesSchema + `, more`,
+		Config: notesConfig + "  more: {table: public.more, company: company, roles: {owner: {rows: true, columns: [id]}}}\n",
+		Edit:   func(c *mapping.Config) { c.OnSlotLoss = mapping.SlotLossRecreate },
 	})
 	s.Run()
+	s.Exec("ALTER TABLE more RENAME id TO number")
+	without := func() bool { return strings.Contains(get(t, s.URL()+"/readyz"), "more can't be served") }
+	await(t, "the server to go on without a table", without)
 	s.Exec("INSERT INTO notes VALUES (1, 1, 'in the backup')")
 	h.save(t)
 	write := func(sql string) {
 		pgtest.MustExec(t, pgtest.MustConnect(t, h.server.URL()), sql)
 	}
-	await(t, "the server to be ready again", func() bool { return strings.Contains(get(t, s.URL()+"/readyz"), `"ready"`) })
+	await(t, "the server to serve again", without)
 	c := s.Connect(s.Owner("1"))
 	q := c.Open(1, `{"table":"notes"}`)
 	write("INSERT INTO notes SELECT i, 1, 'to be forgotten' FROM generate_series(2, 1000) i")
@@ -91,7 +97,7 @@ func TestHistoryChanged(t *testing.T) {
 	if code, _ := c.ReadClose(); code != 4000 {
 		t.Errorf("closed with %d, want 4000", code)
 	}
-	await(t, "the server to be ready again", func() bool { return strings.Contains(get(t, s.URL()+"/readyz"), `"ready"`) })
+	await(t, "the server to serve again", without)
 	c = s.Connect(s.Owner("1"))
 	q = c.Open(1, `{"table":"notes"}`)
 	write("INSERT INTO notes VALUES (2, 1, 'another way')")
@@ -106,6 +112,7 @@ func TestHistoryChanged(t *testing.T) {
 	}
 	s.Stop()
 
+	write("ALTER TABLE more RENAME number TO id")
 	s.Config.OnSlotLoss = mapping.SlotLossStop
 	done, stop := s.Launch()
 	t.Cleanup(stop)

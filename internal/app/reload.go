@@ -266,17 +266,15 @@ func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := a.binds(ctx, cfg, p, func(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) (*stream.Schema, error) {
-		return loadSchema(ctx, cfg, q, p.companyKind())
-	}); err != nil { // before the database is changed for it
+	if err := a.binds(ctx, cfg, p, loadSchema); err != nil { // before the database is changed for it
 		return err
 	}
 	if cfg.Manage {
-		if err := a.manage(ctx, cfg, p.snapshotter); err != nil {
+		if err := a.manage(ctx, cfg, p.snapshotter, false); err != nil {
 			return err
 		}
 	}
-	if err := a.binds(ctx, cfg, p, p.served); err != nil {
+	if err := a.binds(ctx, cfg, p, served); err != nil {
 		return err
 	}
 	opts := inspectOptions(cfg)
@@ -316,14 +314,14 @@ func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 
 // binds refuses a configuration that breaks a table which is served, or has one that
 // can't be, as load sees the database.
-func (a *App) binds(ctx context.Context, cfg *mapping.Config, p *parts, load func(context.Context, *mapping.Config, cdc.CatalogQuerier) (*stream.Schema, error)) error {
+func (a *App) binds(ctx context.Context, cfg *mapping.Config, p *parts, load func(context.Context, *mapping.Config, cdc.CatalogQuerier, string) (*stream.Schema, error)) error {
 	now := p.hub.Schema()
 	if now == nil || len(now.Broken) == 0 {
 		if err := Compile(ctx, cfg, p.snapshotter.Pool()); err != nil {
 			return err
 		}
 	}
-	schema, err := load(ctx, cfg, p.snapshotter.Pool())
+	schema, err := load(ctx, cfg, p.snapshotter.Pool(), a.companyKind())
 	if err != nil {
 		return err
 	}

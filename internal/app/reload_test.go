@@ -107,8 +107,8 @@ func TestReload(t *testing.T) {
 		if len(bills.Rows) != 10 || bills.Rows["[1]"]["paid"] != true {
 			t.Errorf("rows %v", bills.Rows)
 		}
-		if e := feed.Events; len(e) != 1 || e[0].Event != "invoice.paid" || e[0].Key["id"] != json.Number("1") {
-			t.Errorf("told %v", e)
+		if e := feed.Events; len(e) != 2 || e[0].Event != "gap" || e[0].Table != "invoices" || e[1].Event != "invoice.paid" || e[1].Key["id"] != json.Number("1") {
+			t.Errorf("told %v, want a gap of invoices first", e)
 		}
 		reload(t, func(*mapping.Config) {})
 		if bills.Err == nil || bills.Err.Code != "failed-precondition" || !strings.Contains(bills.Err.Message, "not served any more") {

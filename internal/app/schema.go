@@ -19,11 +19,12 @@ import (
 	"github.com/walwire/walwire/stream"
 )
 
-// prepare makes the database fit, and refuses one that can't be served. It waits for
-// one that is not up yet, or goes down meanwhile.
-func (a *App) prepare(ctx context.Context, s *cdc.Snapshotter) error {
+// prepare makes the database fit, and refuses one that can't be served; again, after
+// another history: tables that can't be are left out then, as while one is followed. It
+// waits for a database that is not up yet, or goes down meanwhile.
+func (a *App) prepare(ctx context.Context, s *cdc.Snapshotter, again bool) error {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := a.prepareOnce(ctx, s)
+		err := a.prepareOnce(ctx, s, again)
 		if err == nil || !comesBack(err) || ctx.Err() != nil {
 			return err
 		}
@@ -37,13 +38,13 @@ func (a *App) prepare(ctx context.Context, s *cdc.Snapshotter) error {
 	}
 }
 
-func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter) error {
+func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter, again bool) error {
 	cfg := a.live.Load()
 	if err := s.Ping(ctx); err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
 	if cfg.Manage {
-		if err := a.manage(ctx, cfg, s); err != nil {
+		if err := a.manage(ctx, cfg, s, again); err != nil {
 			return err
 		}
 	}
@@ -51,16 +52,15 @@ func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter) error {
 	if err != nil {
 		return err
 	}
-	problems := make([]error, 0, len(schema.Broken))
-	for _, broken := range schema.Broken {
-		problems = append(problems, broken)
-	}
-	if len(problems) > 0 {
-		return errors.Join(problems...)
+	if len(schema.Broken) > 0 && !again {
+		return errors.Join(slices.Collect(maps.Values(schema.Broken))...)
 	}
 	findings, err := Inspect(ctx, cfg, s.Pool())
 	if err != nil {
 		return err
+	}
+	if again {
+		findings = slices.DeleteFunc(findings, cdc.Finding.LeavesOut)
 	}
 	if err := a.refuse(findings); err != nil {
 		return err
@@ -96,7 +96,7 @@ func comesBack(err error) bool {
 
 // manage sets up publication and replica identities with the second, more
 // powerful connection, which is used for nothing else.
-func (a *App) manage(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter) error {
+func (a *App) manage(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter, again bool) error {
 	if cfg.AdminDatabaseURL.IsZero() {
 		return errors.New("manage is true, but admin_database_url is not set")
 	}
@@ -106,12 +106,14 @@ func (a *App) manage(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotte
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
 	found, err := cdc.LoadTables(ctx, conn, tableNames(cfg))
-	if err != nil {
+	if missing := (*cdc.TableError)(nil); err != nil && !(again && errors.As(err, &missing)) {
 		return fmt.Errorf("read the catalogue: %w", err)
 	}
 	tables := make([]*cdc.Table, 0, len(found))
 	for _, name := range tableNames(cfg) {
-		tables = append(tables, found[name])
+		if t := found[name]; t != nil {
+			tables = append(tables, t)
+		}
 	}
 	added, err := cdc.EnsurePublication(ctx, conn, cfg.Publication, tables)
 	if err != nil {
@@ -234,7 +236,7 @@ func overlaps(t *cdc.Table, of map[uint32]string) string {
 
 // served is loadSchema for a server that runs: a table whose changes are no
 // longer in the stream, or that can't be read any more, is not served.
-func (p *parts) served(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) (*stream.Schema, error) {
+func served(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier, kind string) (*stream.Schema, error) {
 	schema, infos, err := readSchema(ctx, cfg, q)
 	if err != nil {
 		return nil, err
@@ -255,7 +257,6 @@ func (p *parts) served(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQu
 	if len(broken) == 0 && schema.Mapping != nil {
 		return schema, nil
 	}
-	schema.Mapping = nil
 	for name, t := range schema.Tables {
 		if why := broken[t.TableName]; why != nil {
 			schema.Broken[name] = why
@@ -263,16 +264,13 @@ func (p *parts) served(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQu
 			delete(infos, name)
 		}
 	}
-	return partial(schema, cfg, infos, p.companyKind())
+	return partial(schema, cfg, infos, kind)
 }
 
 // partial compiles what does not fit as a whole: the tables that say who users
 // are first, without which nothing can be served, then each of the others beside them.
-// kind is what companies are, as far as is known: see leaveOut.
+// kind is what companies were until now, "" where that is not known.
 func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mapping.TableInfo, kind string) (*stream.Schema, error) {
-	if kind != "" {
-		leaveOut(schema, cfg, infos, kind)
-	}
 	cfg = cfg.Numbered()
 	rest := *cfg
 	rest.Tables = nil
@@ -280,7 +278,11 @@ func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mappin
 		if !tellsUsers(cfg, t.Name) {
 			continue
 		}
-		if broken := schema.Broken[t.Name]; broken != nil {
+		broken := schema.Broken[t.Name]
+		if is := kindOf(infos, t); broken == nil && is != "" && is != kind && anyOf(infos, cfg.Tables, kind) {
+			broken = otherKind(t, is, kind)
+		}
+		if broken != nil {
 			return nothing(schema, cfg, broken)
 		}
 		rest.Tables = append(rest.Tables, t)
@@ -289,6 +291,7 @@ func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mappin
 		return nothing(schema, cfg, err)
 	}
 	users := rest.Tables
+	var fit []mapping.TableConfig
 	for _, t := range cfg.Tables {
 		if schema.Broken[t.Name] != nil || tellsUsers(cfg, t.Name) {
 			continue
@@ -300,6 +303,19 @@ func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mappin
 			delete(schema.Tables, t.Name)
 			continue
 		}
+		fit = append(fit, t)
+	}
+	// Those beside users have their kind. Else what companies were decides, while a table that can be
+	// served has it.
+	if len(users) == 0 && len(fit) > 0 && !anyOf(infos, fit, kind) {
+		kind = kindOf(infos, fit[0])
+	}
+	for _, t := range fit {
+		if is := kindOf(infos, t); len(users) == 0 && is != kind {
+			schema.Broken[t.Name] = otherKind(t, is, kind)
+			delete(schema.Tables, t.Name)
+			continue
+		}
 		rest.Tables = append(rest.Tables, t)
 	}
 	schema.Unserved = unserved(cfg, schema.Broken)
@@ -308,24 +324,18 @@ func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mappin
 	return schema, err
 }
 
-// leaveOut leaves out tables whose companies are not of kind, which they were until now,
-// where others' still are: a token names one company for all.
-func leaveOut(schema *stream.Schema, cfg *mapping.Config, infos map[string]mapping.TableInfo, kind string) {
-	others := make(map[string]error)
-	for _, t := range cfg.Tables {
-		info, ok := infos[t.Name]
-		if now := info.CompanyKind(t.Company); ok && now != "" && now != kind {
-			others[t.Name] = fmt.Errorf("tables.%s.company: the company is %s here and %s in the other tables: a token names one company for all, so give it a column of that kind", t.Name, now, kind)
-		}
-	}
-	if len(others) == len(infos) {
-		return
-	}
-	for name, err := range others {
-		schema.Broken[name] = err
-		delete(schema.Tables, name)
-		delete(infos, name)
-	}
+func kindOf(infos map[string]mapping.TableInfo, t mapping.TableConfig) string {
+	info := infos[t.Name]
+	return info.CompanyKind(t.Company)
+}
+
+// anyOf reports whether companies are of a kind in any of the tables.
+func anyOf(infos map[string]mapping.TableInfo, tables []mapping.TableConfig, kind string) bool {
+	return kind != "" && slices.ContainsFunc(tables, func(t mapping.TableConfig) bool { return kindOf(infos, t) == kind })
+}
+
+func otherKind(t mapping.TableConfig, is, kind string) error {
+	return fmt.Errorf("tables.%s.company: the company is %s here and %s in the other tables: a token names one company for all, so give it a column of that kind", t.Name, is, kind)
 }
 
 // unserved is what can be said of tables that are left out.
