@@ -243,7 +243,8 @@ func (s *session) leave() {
 			c.unlisten(l, func() {})
 		}
 		s.left = true
-		s.server.hub.leave(c)
+		h := s.server.hub
+		h.group.Go(func() { h.leave(c) }) // the hub may be waiting for the database
 	}}, 0)
 }
 

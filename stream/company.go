@@ -310,6 +310,7 @@ func (c *company) mark() {
 	c.mu.Unlock()
 	for _, t := range c.tables {
 		for _, v := range t.views {
+			v.miss(nil)
 			for sub := range v.subscribers {
 				sub.session.kick()
 			}

@@ -147,7 +147,7 @@ func (s *session) subscribe(r *request) {
 const pulse = 5 * time.Second
 
 // awaitReads lets a client ask not faster than its snapshots are read, wanted or not;
-// false when the hub ends.
+// false when the hub ends, or the client has gone.
 func (s *session) awaitReads() bool {
 	select {
 	case s.reading <- struct{}{}:
@@ -159,10 +159,17 @@ func (s *session) awaitReads() bool {
 	for {
 		select {
 		case s.reading <- struct{}{}:
+			if s.gone() {
+				<-s.reading
+				return false
+			}
 			return true
 		case <-s.server.hub.done:
 			return false
 		case <-beat.C:
+			if s.gone() {
+				return false
+			}
 			s.say(idAnswer{Type: "pong"})
 		}
 	}

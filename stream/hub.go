@@ -112,8 +112,8 @@ type Hub struct {
 	sealer   *sealer
 	epoch    atomic.Pointer[string] // names the history that positions belong to
 	after    uint64                 // snapshots must have left transaction ids up to here behind
-	marked   cdc.LSN                // where idle clients were last told their cursor
-	tidied   cdc.LSN                // where the log was last kept within its bounds
+	marked   taken                  // when idle clients were last told their cursor
+	tidied   taken                  // when the log was last kept within its bounds
 	markedAt time.Time
 
 	position   cdc.LSN            // every commit below has been routed

@@ -338,10 +338,12 @@ func (c *company) loadFailed(v *view, l *loading, err error, attempt int) {
 	case errors.Is(err, cdc.ErrShapeChanged) || errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "42703" || pg.Code == "42704" || pg.Code == "42883" || pg.Code == "0A000"):
 		// The table was altered: the schema comes first, and makes the views anew.
 		h, sh := c.hub, v.table.shape
-		h.post(func() {
-			if h.shapes[sh.mapping.Name] == sh { // nobody has yet
-				h.reload(err.Error())
-			}
+		h.group.Go(func() {
+			h.post(func() {
+				if h.shapes[sh.mapping.Name] == sh { // nobody has yet
+					h.reload(err.Error())
+				}
+			})
 		})
 		c.read(v, l, attempt+1)
 	case errors.As(err, &pg) && pg.Code == "57014": // query_canceled: the statement timeout

@@ -2,7 +2,9 @@ package stream_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/walwire/walwire/internal/apptest"
 	"github.com/walwire/walwire/mapping"
@@ -185,4 +187,86 @@ func TestMemoryOfOthers(t *testing.T) {
 		}
 	}
 	b.Open(1, `{"table":"clients","columns":["name"]}`)
+}
+
+// Others write more than the log holds: who had nothing to be told of meanwhile goes on
+// where it was all the same.
+func TestIdleClientsGoOn(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{Edit: func(c *mapping.Config) { c.Retention.Memory = 1 << 20 }})
+	s.Exec(seed)
+	idle, busy := s.Connect(s.Owner(companyA)), s.Connect(s.Owner(companyB))
+	q := idle.Open(1, `{"table":"staff"}`)
+	idle.Listen(2, `{"names":["*"]}`)
+	s.Wait(idle)
+	for range 100 {
+		s.Exec(`INSERT INTO clients (company_id, name) VALUES ($1, repeat('x', 40000))`, companyB)
+	}
+	s.Wait(busy)
+	for metric(t, s, "log_bytes") == 0 { // kept within its bounds, which is done now and then
+	}
+	s.Wait(idle)
+	idle.Close()
+	back := s.Connect(s.Owner(companyA))
+	back.Resume(1, `{"table":"staff"}`, q, idle.Cursor)
+	feed := back.ListenFrom(2, `{"names":["*"]}`, idle.Cursor)
+	s.Wait(back)
+	if q.Resumes != 1 || q.Resets != 0 || len(feed.Events) != 0 {
+		t.Errorf("%d resumes, %d resets, told %v", q.Resumes, q.Resets, feed.Events)
+	}
+}
+
+// What clients have missed counts while it is held: once for all who were away alike, and
+// not at all once they are gone.
+func TestMemoryOfMissed(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{})
+	s.Exec(seed)
+	const query = `{"table":"clients","columns":["name"]}`
+	var away []*apptest.Client
+	var shown []*apptest.Query
+	for range 5 {
+		c := s.Connect(s.Owner(companyA))
+		shown, away = append(shown, c.Open(1, query)), append(away, c)
+		s.Wait(c)
+	}
+	for _, c := range away {
+		c.Close()
+	}
+	s.Stop()
+	s.Exec(`INSERT INTO clients (company_id, name) SELECT '` + companyA + `', repeat('x', 900) FROM generate_series(1, 1000)`)
+	s.Run()
+	chains := func() float64 { return metric(t, s, "chain_bytes") }
+	for i, q := range shown {
+		c := s.Connect(s.Owner(companyA))
+		c.Resume(1, query, q, away[i].Cursor)
+		s.Wait(c)
+		if q.Resumes != 1 || len(q.Rows) < 1000 {
+			t.Errorf("%d rows after %d resumes", len(q.Rows), q.Resumes)
+		}
+		away[i] = c
+	}
+	n := chains()
+	for n == 0 { // it is counted now and then
+		n = chains()
+	}
+	if n < 900_000 || n > 1_800_000 {
+		t.Errorf("%.0f octets for 1000 rows of 900, held for all alike", n)
+	}
+	for _, c := range away {
+		c.Close()
+	}
+	for deadline := time.Now().Add(time.Minute); chains() > 0; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%.0f octets are held for nobody", chains())
+		}
+	}
+}
+
+func metric(t *testing.T, s *apptest.Server, name string) (n float64) {
+	t.Helper()
+	_, metrics := callText(t, "GET", s.App.AdminURL()+"/metrics", "", "")
+	_, text, _ := strings.Cut(string(metrics), "\nwalwire_"+name+" ")
+	if _, err := fmt.Sscan(text, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

@@ -3,6 +3,7 @@ package stream
 import (
 	"slices"
 	"sort"
+	"sync/atomic"
 	"time"
 
 	"github.com/walwire/walwire/cdc"
@@ -48,13 +49,9 @@ func (c *company) resume(sub *subscription, v *view) (resumed, wait bool) {
 	if ok {
 		return true, false
 	}
-	ops, ok := c.missed(v, r.position)
+	missed, ok := c.missedSince(v, r.position)
 	if !ok {
 		return false, false
-	}
-	var missed []*entry
-	if len(ops) > 0 {
-		missed = []*entry{{position: c.position, time: c.time, ops: ops}}
 	}
 	c.mu.Lock()
 	c.continueLocked(sub, v.chain.end(), missed)
@@ -72,10 +69,11 @@ func (c *company) confirmed(v *view, read time.Time) {
 }
 
 // continueLocked attaches a subscription that needs no snapshot.
-func (c *company) continueLocked(sub *subscription, next uint64, missed []*entry) {
+func (c *company) continueLocked(sub *subscription, next uint64, missed *missed) {
 	c.hub.Metrics.Resumes.Inc()
 	sub.resume = nil
-	sub.missed, sub.next = missed, next
+	sub.miss(missed)
+	sub.next = next
 	sub.attached, sub.resumed, sub.held = true, true, false
 }
 
@@ -100,9 +98,74 @@ func (c *company) token(user string, v *view) string {
 	return c.hub.sealer.token(tokenVersion, c.id, user, s.mapping.Name, name.String(), s.columns[s.company].Name, c.served.marks[name], v.id)
 }
 
-// missed gives what happened to a view's rows since position; false when the log
-// does not tell. It holds for a view that follows the stream.
-func (c *company) missed(v *view, position cdc.LSN) ([]op, bool) {
+// missed is what a view's clients have missed who come back from one position: most have
+// been told the same. It counts as memory while somebody holds it.
+type missed struct {
+	from, to cdc.LSN
+	entries  []*entry // one, or none
+	holders  atomic.Int32
+}
+
+func (m *missed) size() (n int) {
+	for _, e := range m.entries {
+		n += e.size()
+	}
+	return n
+}
+
+// hold and letGo count holders; nil is fine.
+func (m *missed) hold(in *memory) {
+	if m != nil && m.holders.Add(1) == 1 {
+		in.chains.Add(int64(m.size()))
+	}
+}
+
+func (m *missed) letGo(in *memory) {
+	if m != nil && m.holders.Add(-1) == 0 {
+		in.chains.Add(-int64(m.size()))
+	}
+}
+
+// miss makes a subscription hold what its client is to be told before the chain's.
+// company.mu is held.
+func (sub *subscription) miss(m *missed) {
+	in := &sub.session.server.hub.memory
+	m.hold(in)
+	sub.missed.letGo(in)
+	sub.missed = m
+}
+
+// miss makes a view hold what the next who comes back may have missed, too.
+func (v *view) miss(m *missed) {
+	in := &v.company.hub.memory
+	m.hold(in)
+	v.missed.letGo(in)
+	v.missed = m
+}
+
+// missedSince gives what happened to a view's rows since position; false when the log
+// does not tell, or where memory is short.
+func (c *company) missedSince(v *view, position cdc.LSN) (*missed, bool) {
+	if m := v.missed; m != nil && m.from == position && m.to == c.position {
+		return m, true
+	}
+	ops, ok := c.missedOps(v, position)
+	if !ok {
+		return nil, false
+	}
+	m := &missed{from: position, to: c.position}
+	if len(ops) > 0 {
+		m.entries = []*entry{{position: c.position, time: c.time, ops: ops}}
+	}
+	if c.hub.memory.over(80) && m.size() > tightChain {
+		return nil, false // the rows of now are held anyway
+	}
+	v.miss(m)
+	return m, true
+}
+
+// missedOps is missedSince, made. It holds for a view that follows the stream.
+func (c *company) missedOps(v *view, position cdc.LSN) ([]op, bool) {
 	s := v.table.shape
 	var changes []rowChange
 	for i := c.logAfter(position); i < len(c.recent); i++ {

@@ -34,10 +34,24 @@ type ring struct {
 	first    uint64 // sequence number of txs[0]
 	bytes    int
 	changes  int
+	taken    taken
 	everyone []uint64 // transactions that concern all companies
 	scopes   map[string]*scope
 	swept    uint64        // first, when scopes without transactions were last looked for
 	ahead    time.Duration // PostgreSQL's clock beyond ours
+}
+
+// taken is what the log has taken up in all.
+type taken struct {
+	position cdc.LSN
+	bytes    int
+	changes  int
+}
+
+// share reports whether as much has been taken up since as may be before idle clients are
+// told where they are.
+func (r *Retention) share(now, since taken) bool {
+	return int64(now.position-since.position) >= r.WAL/marks || now.bytes-since.bytes >= r.Bytes/marks || now.changes-since.changes >= r.Changes/marks
 }
 
 // scope is what the hub knows of one company.
@@ -61,6 +75,8 @@ func (r *ring) append(tx *cdc.Transaction) {
 	r.txs = append(r.txs, tx)
 	r.bytes += tx.Bytes
 	r.changes += len(tx.Changes)
+	r.taken.bytes += tx.Bytes
+	r.taken.changes += len(tx.Changes)
 	if tx.Sent != 0 {
 		r.ahead = time.Until(postgresEpoch.Add(time.Duration(tx.Sent) * time.Microsecond))
 	}

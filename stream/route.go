@@ -28,7 +28,7 @@ func (h *Hub) batch(b cdc.Batch) {
 		h.deliver(c)
 	}
 	h.release()
-	if int64(h.position-h.tidied) >= h.Retention.WAL/marks { // by the clock alone a quick writer would be far ahead
+	if h.bounds().share(h.taken(), h.tidied) { // by the clock alone a quick writer would be far ahead
 		select {
 		case h.see <- struct{}{}:
 		default:
@@ -42,8 +42,9 @@ func (h *Hub) begin() {
 	epoch := fmt.Sprintf("%s/%d", status.SystemID, status.Timeline)
 	h.epoch.Store(&epoch)
 	h.ring.begin(status.Floor)
-	h.marked = status.Floor
 	h.position = max(h.position, status.Floor)
+	h.marked = h.taken()
+	h.marked.position = status.Floor
 	n := h.logs
 	for _, c := range h.companies { // joined before
 		c.inbox.push(message{do: func() {
@@ -245,6 +246,11 @@ func (c *company) takeLog(log companyLog) {
 		return
 	}
 	c.logN, c.recent, c.unseen = log.n, log.recent, log.unseen
+	for _, t := range c.tables {
+		for _, v := range t.views {
+			v.miss(nil)
+		}
+	}
 	c.trim(log.floor, log.floorTime)
 }
 

@@ -259,12 +259,16 @@ const noToken = "-"
 
 // update takes what there is to say of a subscription. company.mu is held.
 func (sub *subscription) update(entries []*entry) update {
-	u := update{id: sub.id, entries: slices.Concat(sub.missed, entries), resumed: sub.resumed}
+	u := update{id: sub.id, entries: entries, resumed: sub.resumed}
 	if sub.base != nil {
 		u.snapshot, u.base, u.token, u.reset = true, *sub.base, sub.token, sub.reset
 		sub.shown = true
 	}
-	sub.base, sub.reset, sub.resumed, sub.missed = nil, false, false, nil
+	if sub.missed != nil {
+		u.entries = slices.Concat(sub.missed.entries, entries)
+		sub.miss(nil)
+	}
+	sub.base, sub.reset, sub.resumed = nil, false, false
 	sub.next = sub.view.chain.end()
 	return u
 }

@@ -28,10 +28,10 @@ type subscription struct {
 	resumed  bool // to be said: it goes on from the client's cursor
 	reset    bool // base replaces what was shown
 	base     *base
-	token    string   // with base
-	missed   []*entry // before those of the chain
-	next     uint64   // sequence number in the chain
-	blank    []byte   // to be said: the rows of before are gone; the head of those to come
+	token    string  // with base
+	missed   *missed // before those of the chain; nil: nothing
+	next     uint64  // sequence number in the chain
+	blank    []byte  // to be said: the rows of before are gone; the head of those to come
 }
 
 // base is where a subscription starts: the view's rows at a position.
@@ -192,13 +192,15 @@ func (c *company) attachLocked(sub *subscription, b *base, next uint64) {
 	if sub.watch == nil { // else the session is about to set its principal
 		sub.token = c.token(sub.session.principal.Load().ID, sub.view)
 	}
-	sub.resumed, sub.missed, sub.blank = false, nil, nil
+	sub.resumed, sub.blank = false, nil
+	sub.miss(nil)
 }
 
 // startOverLocked makes a subscription wait for all its rows, and its session with
 // it where the client shows those of before.
 func (sub *subscription) startOverLocked() {
-	sub.attached, sub.base, sub.missed, sub.resumed, sub.blank = false, nil, nil, false, nil
+	sub.attached, sub.base, sub.resumed, sub.blank = false, nil, false, nil
+	sub.miss(nil)
 	sub.held, sub.reset = sub.shown, sub.shown
 }
 
@@ -280,6 +282,7 @@ func (c *company) unsubscribe(sub *subscription, tell func()) {
 	}
 	c.mu.Lock()
 	sub.view = nil
+	sub.miss(nil)
 	sub.session.forget(sub)
 	tell()
 	c.mu.Unlock()
@@ -292,6 +295,7 @@ func (c *company) unsubscribe(sub *subscription, tell func()) {
 func (c *company) closeView(v *view) {
 	t := v.table
 	v.clear()
+	v.miss(nil)
 	c.holdsRows(v)
 	if v.loading != nil {
 		v.loading.abandoned.Store(true)

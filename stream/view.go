@@ -203,6 +203,7 @@ type view struct {
 	loading    *loading // set until the first hand-off is done, and while read again
 	mark       uint64   // scratch.seen when last found
 	was        uint64   // scratch.seen when last found by a row as it was
+	missed     *missed  // what the last who came back had missed; nil: nobody has
 	dirty      bool     // in company.dirty
 	fresh      []*entry // not yet in chain
 

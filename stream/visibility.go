@@ -67,13 +67,14 @@ func (h *Hub) tidy() {
 	if h.epoch.Load() == nil {
 		return // not begun
 	}
+	h.mark() // so that nobody is left with a cursor of what is let go of now
 	if h.ring.trim(h.bounds(), h.position) {
 		floor, at := h.ring.floor, h.ring.before.time
 		for _, c := range h.companies {
 			c.inbox.push(message{do: func() { c.trim(floor, at) }}, 0)
 		}
 	}
-	h.tidied = h.position
+	h.tidied = h.taken()
 	h.acknowledge()
 	if h.ring.stale(&h.Retention, h.position) {
 		h.beat()
@@ -84,11 +85,17 @@ func (h *Hub) tidy() {
 	h.Metrics.ChainBytes.Set(float64(h.memory.chains.Load()))
 	h.memory.companies.Store(int64(len(h.companies)))
 	h.Metrics.LogTransactions.Set(float64(len(h.ring.txs)))
-	h.mark()
 }
 
 // here is where the hub is, as a cursor.
 func (h *Hub) here() cursor { return cursor{position: h.position, last: h.ring.last(h.position)} }
+
+// taken is what the log has taken up until now.
+func (h *Hub) taken() taken {
+	t := h.ring.taken
+	t.position = h.position
+	return t
+}
 
 // knows reports whether a cursor belongs to the history that the log tells.
 func (h *Hub) knows(at cursor) bool {
@@ -119,13 +126,13 @@ const marks = 4
 // mark gives idle clients a cursor well before the log lets go of theirs, and as soon
 // as there is one that they can come back with.
 func (h *Hub) mark() {
-	now, here := time.Now(), h.here()
+	now, taken, here := time.Now(), h.taken(), h.here()
 	first := here.last.xid != 0 && !h.anchored.Load()
 	h.anchored.Store(here.last.xid != 0)
-	if !first && (h.position == h.marked || now.Sub(h.markedAt) < h.Retention.Age/marks && int64(h.position-h.marked) < h.Retention.WAL/marks) {
+	if !first && (h.position == h.marked.position || now.Sub(h.markedAt) < h.Retention.Age/marks && !h.bounds().share(taken, h.marked)) {
 		return
 	}
-	h.marked, h.markedAt = h.position, now
+	h.marked, h.markedAt = taken, now
 	for _, c := range h.companies {
 		h.deliver(c)
 		c.inbox.push(message{do: func() {

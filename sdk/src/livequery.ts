@@ -81,6 +81,7 @@ export class LiveQuery<R extends object = Row> {
   constructor(query: Query, home: Home) {
     this.query = query;
     this.#home = home;
+    this.#leave(); // unless somebody subscribes
   }
 
   /** What is known now. */
@@ -119,7 +120,7 @@ export class LiveQuery<R extends object = Row> {
     return () => {
       left = true;
       if (this.#listeners.delete(hear) && this.#listeners.size === 0) {
-        this.#ending = setTimeout(() => this.#end(), linger);
+        this.#leave();
       }
     };
   }
@@ -214,6 +215,10 @@ export class LiveQuery<R extends object = Row> {
 
   #tell(): void {
     [...this.#listeners].forEach((l) => l(this.#result));
+  }
+
+  #leave(): void {
+    this.#ending = setTimeout(() => this.#end(), linger);
   }
 
   #end(): void {

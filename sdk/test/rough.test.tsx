@@ -139,6 +139,18 @@ test("a query larger than the server takes ends by itself, and nothing else does
   expect(speaker.ids.has(2)).toBe(false);
 });
 
+test("a query that nobody subscribes to is forgotten", async () => {
+  speaker = new Speaker();
+  await speaker.listening();
+  const c = (client = connect({ url: speaker.url, token: "t" }));
+  const rendered = c.liveQuery({ table: "t1" });
+  expect(c.liveQuery({ table: "t1" })).toBe(rendered);
+  await until("it to be forgotten", () => c.liveQuery({ table: "t1" }) !== rendered);
+  const told: string[] = [];
+  rendered.subscribe((r) => told.push(r.status));
+  await until("it to be asked for all the same", () => speaker.ids.has(1));
+});
+
 test("a query that just fits is asked for", async () => {
   const query = { table: "t1", where: [["id", "in", Array.from({ length: 30 }, (_, i) => `id${i}`)]] } as const;
   speaker = new Speaker(JSON.stringify({ type: "subscribe", id: 1, query }).length);
@@ -350,6 +362,7 @@ test("an error of events that ended with the connection is over once it is back"
   await waitFor(() => screen.getByText("unavailable"));
   c.reconnect();
   await waitFor(() => screen.getByText("fine"));
+  await until("the subscription", () => c.connection.status === "connected" && speaker.ids.has(1));
   speaker.speak({ type: "error", id: 1, code: "permission-denied", message: "no" } as never);
   await waitFor(() => screen.getByText("permission-denied"));
 });
