@@ -95,6 +95,9 @@ func (e *RefusedError) Error() string {
 		if f.SQL != "" {
 			fmt.Fprintf(&b, " Mend it with: %s", strings.ReplaceAll(f.SQL, "\n", " "))
 		}
+		if f.Hint != "" {
+			fmt.Fprintf(&b, " %s", f.Hint)
+		}
 	}
 	return b.String()
 }

@@ -11,7 +11,7 @@ import (
 // migrateCmd is `walwire migrate`.
 type migrateCmd struct {
 	DatabaseURL  string `help:"Database to migrate, as a role that may create tables and a publication." required:"" placeholder:"URL" env:"WALWIRE_ADMIN_DATABASE_URL,WALWIRE_DATABASE_URL"`
-	Role         string `help:"Also create this role for the server, or bring it up to date. Needs a superuser, or since PostgreSQL 16 the database's owner with CREATEROLE and REPLICATION." placeholder:"NAME" env:"WALWIRE_ROLE"`
+	Role         string `help:"Also create this role for the server, or bring it up to date, its password too. Needs a superuser, or since PostgreSQL 16 the database's owner with CREATEROLE and REPLICATION." placeholder:"NAME" env:"WALWIRE_ROLE"`
 	RolePassword string `help:"Password of that role. Use the variable: others can see the command line." placeholder:"PASSWORD" env:"WALWIRE_ROLE_PASSWORD"`
 }
 
@@ -43,6 +43,6 @@ func (m *migrateCmd) Run(ctx context.Context, c *console) error {
 	if err := migrations.Role(ctx, m.DatabaseURL, m.Role, m.RolePassword, migrations.MappedTables()); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(c.out, "role %s may log in, replicate and read the mapped tables\n", m.Role)
+	_, err := fmt.Fprintf(c.out, "role %s may log in, replicate and read the mapped tables; its password is the one given now\n", m.Role)
 	return err
 }

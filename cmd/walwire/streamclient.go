@@ -42,7 +42,7 @@ func refusal(address string, response *http.Response, err error) error {
 		if errors.As(err, &network) {
 			err = network
 		}
-		return fmt.Errorf("connect to %s: %w", address, err)
+		return fmt.Errorf("connect to %s: %w: is a server running there? --url or WALWIRE_URL names another", address, err)
 	}
 	var answer struct{ Code, Message string }
 	body, readErr := io.ReadAll(response.Body) // no more than 1 KiB, already in memory

@@ -13,7 +13,7 @@ import (
 // tailCmd is `walwire tail`.
 type tailCmd struct {
 	URL     string        `help:"The server." default:"ws://127.0.0.1:8080/v1/stream" env:"WALWIRE_URL"`
-	Token   string        `help:"Whose token to show. Use the variable where others see the command line." required:"" placeholder:"JWT" env:"WALWIRE_TOKEN"`
+	Token   string        `help:"Whose token to show. Use the variable where others see the command line." placeholder:"JWT" env:"WALWIRE_TOKEN"`
 	Query   string        `help:"The live query, as JSON." placeholder:"JSON"`
 	Events  []string      `help:"The events to be told of: names, entity.* or *, with commas between. Repeat for more." placeholder:"NAME"`
 	Room    []string      `help:"A room to listen in, kind:value, instead of the whole company. Repeat for more." sep:"none" placeholder:"ROOM"`
@@ -64,6 +64,9 @@ func (t *tailCmd) subscribes() bool { return t.Query != "" || len(t.Events) > 0 
 
 // Run prints frames and events until enough came, or ctx or the timeout ended.
 func (t *tailCmd) Run(ctx context.Context, c *console) error {
+	if t.Token == "" {
+		return errors.New("whose token? set WALWIRE_TOKEN, or give --token (walwire token signs one for development)")
+	}
 	address, err := streamURL(t.URL)
 	if err != nil {
 		return err

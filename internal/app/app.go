@@ -90,7 +90,7 @@ func New(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 		}
 	}
 	if a.listener, err = listen(cfg.Listen); err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+		return nil, fmt.Errorf("listen on %s: %w: choose another address", cfg.Listen, err)
 	}
 	if !cfg.Admin.Enabled() {
 		return a, nil
