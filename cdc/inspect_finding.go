@@ -115,11 +115,11 @@ func statements(list ...string) string {
 	return b.String()
 }
 
-// LeavesOut reports whether a server that runs goes on without the table that f is about,
-// rather than with less than it promises.
-func (f Finding) LeavesOut() bool {
+// Bearable reports whether a server that has served before goes on all the same: without
+// the table that f is about, or at a higher cost.
+func (f Finding) Bearable() bool {
 	switch f.Code {
-	case CodeTable, CodeColumnMissing, CodeCompanyColumn, CodeKeyMissing, CodeSchemaRight, CodeSelectRight, CodeRowSecurity, CodePublicationLacks:
+	case CodeTable, CodeColumnMissing, CodeCompanyColumn, CodeKeyMissing, CodeSchemaRight, CodeSelectRight, CodeRowSecurity, CodePublicationLacks, CodeReplicaIdentity:
 		return true
 	}
 	return false

@@ -137,13 +137,14 @@ func (h *Hub) tell(changed bool, reread []*shape) {
 		if changed {
 			log = h.logOf(c)
 		}
-		n := h.logs
+		n, here := h.logs, h.here()
 		c.inbox.push(message{do: func() {
 			if n < c.logN { // a restart has come before it, with these tables or later ones
 				return
 			}
 			if changed {
 				c.takeLog(log)
+				c.reached(here) // the log may tell of commits that did not concern it before
 			}
 			c.adopt(served, reread)
 		}}, 0)

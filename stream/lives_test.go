@@ -219,6 +219,37 @@ func TestCompanyAltered(t *testing.T) {
 	}
 }
 
+// A table's rows are another company's by another column of the config: what was written
+// just before is told by the rules of now, to who listens on and to who comes back.
+func TestCompanyColumnReconfigured(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{
+		Schema: `CREATE TABLE deals (id int PRIMARY KEY, company int NOT NULL, buyer int NOT NULL); ALTER TABLE deals REPLICA IDENTITY FULL;
+			CREATE PUBLICATION walwire FOR TABLE deals`,
+		Config: lifeHead + `  deals: {table: public.deals, company: buyer, roles: {owner: {rows: true, columns: "*"}}, events: [{event: deal.made, on: insert}]}
+`,
+		Tables: []pgx.Identifier{{"public", "deals"}}})
+	stays, back := s.Connect(s.Owner("1")), s.Connect(s.Owner("1"))
+	listens := stays.Listen(1, `{"names":["*"]}`)
+	back.Listen(1, `{"names":["*"]}`)
+	s.Wait(back)
+	back.Close()
+	s.Exec(`INSERT INTO deals VALUES (1, 1, 2)`)
+	s.Wait(s.Connect(s.Owner("2"))) // it is routed, and not to company 1
+	if err := s.Reload(func(c *mapping.Config) { c.Tables[0].Company = "company" }); err != nil {
+		t.Fatal(err)
+	}
+	s.Exec(`INSERT INTO deals VALUES (2, 1, 2)`)
+	s.Wait(stays)
+	again := s.Connect(s.Owner("1"))
+	away := again.ListenFrom(1, `{"names":["*"]}`, back.Cursor)
+	s.Wait(again)
+	for who, f := range map[string]*apptest.Feed{"who listens on": listens, "who comes back": away} {
+		if got := heard(f); !strings.HasSuffix(got, "deal.made deal.made") {
+			t.Errorf("%s heard %q", who, got)
+		}
+	}
+}
+
 // Where no table has the companies that there were, the first that can be served says what
 // they are now; a table that can't be served for another reason has no say.
 func TestCompaniesAltered(t *testing.T) {
@@ -242,6 +273,17 @@ func TestCompaniesAltered(t *testing.T) {
 	open("calm", 2)
 	s.Exec(`ALTER TABLE tasks RENAME state TO status; ALTER TABLE calm ALTER company TYPE int USING company::int; INSERT INTO calm VALUES (3, 1)`)
 	open("calm", 3)
+}
+
+// Nothing can be missing since a time after the start of a log that has let go of nothing.
+func TestSinceOfAnEmptyLog(t *testing.T) {
+	s := startTold(t, lookOften)
+	c := s.Connect(s.Owner("1"))
+	f := c.Listen(1, `{"names":["*"],"since":"`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`"}`)
+	s.Wait(c)
+	if got := heard(f); got != "" {
+		t.Errorf("heard %q", got)
+	}
 }
 
 // What a table was written to before it is altered concerns whom it concerned: others

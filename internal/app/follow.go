@@ -103,6 +103,7 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics, again 
 	group.Go(func() error { return hub.Run(ctx) })
 	group.Go(func() error { return a.announce(ctx, hub, consumer) })
 	group.Go(func() error { return a.watchSlot(ctx, snapshotter) })
+	group.Go(func() error { return a.keepManaged(ctx, hub, snapshotter) })
 	return group.Wait()
 }
 

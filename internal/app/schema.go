@@ -19,9 +19,10 @@ import (
 	"github.com/walwire/walwire/stream"
 )
 
-// prepare makes the database fit, and refuses one that can't be served; again, after
-// another history: tables that can't be are left out then, as while one is followed. It
-// waits for a database that is not up yet, or goes down meanwhile.
+// prepare makes the database fit, and refuses one that can't be served. Where it has been
+// served before, which the slot tells, or again is set, tables that can't be are left out,
+// as while the WAL is followed. It waits for a database that is not up yet, or goes down
+// meanwhile.
 func (a *App) prepare(ctx context.Context, s *cdc.Snapshotter, again bool) error {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := a.prepareOnce(ctx, s, again)
@@ -43,8 +44,18 @@ func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter, again bool) e
 	if err := s.Ping(ctx); err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
+	slot, err := cdc.ReadSlotHealth(ctx, s.Pool(), cfg.Slot)
+	if err != nil {
+		return err
+	}
+	again = again || slot != nil && slot.Database == slot.Here
 	if cfg.Manage {
-		if err := a.manage(ctx, cfg, s, again); err != nil {
+		var refused *cdc.RefusedError
+		switch err := a.manage(ctx, cfg, s, again); {
+		case err == nil:
+		case again && errors.As(err, &refused): // Inspect finds what can't be borne
+			a.log.Error("the publication is left as it is", "error", err)
+		default:
 			return err
 		}
 	}
@@ -52,7 +63,7 @@ func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter, again bool) e
 	if err != nil {
 		return err
 	}
-	if len(schema.Broken) > 0 && !again {
+	if len(schema.Broken) > 0 && (!again || len(schema.Tables) == 0) {
 		return errors.Join(slices.Collect(maps.Values(schema.Broken))...)
 	}
 	findings, err := Inspect(ctx, cfg, s.Pool())
@@ -60,7 +71,7 @@ func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter, again bool) e
 		return err
 	}
 	if again {
-		findings = slices.DeleteFunc(findings, cdc.Finding.LeavesOut)
+		findings = slices.DeleteFunc(findings, cdc.Finding.Bearable)
 	}
 	if err := a.refuse(findings); err != nil {
 		return err
@@ -105,15 +116,9 @@ func (a *App) manage(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotte
 		return fmt.Errorf("connect as admin: %w", err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	found, err := cdc.LoadTables(ctx, conn, tableNames(cfg))
+	tables, err := catalogued(ctx, cfg, conn)
 	if missing := (*cdc.TableError)(nil); err != nil && !(again && errors.As(err, &missing)) {
 		return fmt.Errorf("read the catalogue: %w", err)
-	}
-	tables := make([]*cdc.Table, 0, len(found))
-	for _, name := range tableNames(cfg) {
-		if t := found[name]; t != nil {
-			tables = append(tables, t)
-		}
 	}
 	added, err := cdc.EnsurePublication(ctx, conn, cfg.Publication, tables)
 	if err != nil {
@@ -126,6 +131,67 @@ func (a *App) manage(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotte
 	a.log.Info("tables joined the publication, with the replica identity that they need", "publication", cfg.Publication, "tables", fmt.Sprint(added))
 	a.starting(errors.New("waiting for the transactions that were open when tables joined the publication"))
 	return cdc.WaitAdded(ctx, s.Pool(), a.log, added)
+}
+
+// catalogued are the tables that are there; the error is of those that are not, too.
+func catalogued(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) ([]*cdc.Table, error) {
+	found, err := cdc.LoadTables(ctx, q, tableNames(cfg))
+	tables := make([]*cdc.Table, 0, len(found))
+	for _, name := range tableNames(cfg) {
+		if t := found[name]; t != nil {
+			tables = append(tables, t)
+		}
+	}
+	return tables, err
+}
+
+// manageInterval is how often a managed publication is looked at that lacks something.
+const manageInterval = 10 * time.Second
+
+// keepManaged adds what tables that are served get, such as a partition, to a managed
+// publication. What follows is the catalogue's to tell.
+func (a *App) keepManaged(ctx context.Context, hub *stream.Hub, s *cdc.Snapshotter) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var seen *stream.Schema
+	var tried time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		cfg, schema := a.live.Load(), hub.Schema()
+		if !cfg.Manage || schema == nil || len(schema.Broken) == 0 || schema == seen && time.Since(tried) < manageInterval {
+			continue
+		}
+		seen, tried = schema, time.Now()
+		if err := a.publishLacking(ctx, cfg, s); err != nil && ctx.Err() == nil {
+			a.log.Error("what the publication lacks can't be added", "publication", cfg.Publication, "error", err, "again_in", manageInterval)
+		}
+	}
+}
+
+func (a *App) publishLacking(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter) error {
+	tables, err := catalogued(ctx, cfg, s.Pool())
+	if missing := (*cdc.TableError)(nil); err != nil && !errors.As(err, &missing) {
+		return err
+	}
+	lacking, err := cdc.Unpublished(ctx, s.Pool(), cfg.Publication, tables)
+	if err != nil || len(lacking) == 0 {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, cfg.AdminDatabaseURL.Reveal())
+	if err != nil {
+		return fmt.Errorf("connect as admin: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	tables = slices.DeleteFunc(tables, func(t *cdc.Table) bool { return lacking[t.TableName] == nil })
+	added, err := cdc.EnsurePublication(ctx, conn, cfg.Publication, tables)
+	if len(added) > 0 {
+		a.log.Info("tables joined the publication, with the replica identity that they need", "publication", cfg.Publication, "tables", fmt.Sprint(added))
+	}
+	return err
 }
 
 func (a *App) refuse(findings []cdc.Finding) error {
