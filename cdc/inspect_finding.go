@@ -119,7 +119,8 @@ func statements(list ...string) string {
 // the table that f is about, or at a higher cost.
 func (f Finding) Bearable() bool {
 	switch f.Code {
-	case CodeTable, CodeColumnMissing, CodeCompanyColumn, CodeKeyMissing, CodeSchemaRight, CodeSelectRight, CodeRowSecurity, CodePublicationLacks, CodeReplicaIdentity:
+	case CodeTable, CodeColumnMissing, CodeCompanyColumn, CodeKeyMissing, CodeKeyDeferrable, CodeSchemaRight, CodeSelectRight, CodeRowSecurity,
+		CodePublicationLacks, CodePublicationFilter, CodePublicationColumns, CodePublicationViaRoot, CodeReplicaIdentity:
 		return true
 	}
 	return false

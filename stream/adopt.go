@@ -147,6 +147,9 @@ func (h *Hub) tell(changed bool, reread []*shape) {
 				c.reached(here) // the log may tell of commits that did not concern it before
 			}
 			c.adopt(served, reread)
+			if changed {
+				c.tellOn()
+			}
 		}}, 0)
 	}
 }

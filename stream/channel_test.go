@@ -68,6 +68,21 @@ func TestCollectedEvents(t *testing.T) {
 	}
 }
 
+// The same of a live query.
+func TestCollectedEntries(t *testing.T) {
+	v := &view{chain: chain{first: 1}}
+	sub := &subscription{view: v, next: 1}
+	for range 3 {
+		v.chain.append(&entry{}, 1<<20)
+	}
+	entries, _ := v.chain.since(sub.next)
+	u := sub.update(entries)
+	v.chain.append(&entry{}, 1)
+	if len(u.entries) != 3 || slices.Contains(u.entries, nil) {
+		t.Errorf("collected %+v", u.entries)
+	}
+}
+
 // What a gap, or an overflow, has passed over is told also to who is woken between that
 // and the company's next publishing.
 func TestCollectedBeforeGapIsPublished(t *testing.T) {

@@ -308,9 +308,9 @@ func (c *company) mark() {
 	c.mu.Lock()
 	c.marked = c.published
 	c.mu.Unlock()
+	c.forgetMissed()
 	for _, t := range c.tables {
 		for _, v := range t.views {
-			v.miss(nil)
 			for sub := range v.subscribers {
 				sub.session.kick()
 			}
@@ -319,6 +319,26 @@ func (c *company) mark() {
 	for _, ch := range c.channels {
 		for l := range ch.listeners {
 			l.session.kick()
+		}
+	}
+}
+
+// tellOn publishes where the company is, to all who listen: events may have become theirs
+// without a commit.
+func (c *company) tellOn() {
+	for _, ch := range c.channels {
+		for l := range ch.listeners {
+			c.touched[l.session] = struct{}{}
+		}
+	}
+	c.publish()
+}
+
+// forgetMissed lets go of what nobody may come back for.
+func (c *company) forgetMissed() {
+	for _, t := range c.tables {
+		for _, v := range t.views {
+			v.miss(nil)
 		}
 	}
 }

@@ -251,7 +251,7 @@ func (s *session) listen(r *request) *Error {
 				l.next = 0
 				if since <= served.begunAt { // a cursor would tell by its life whether that is so
 					l.gaps = startGap(served, since, l.gaps)
-				} else if s.company.floorTime == 0 && s.company.floor <= served.begun { // the log has let go of nothing
+				} else if s.company.floorTime == 0 && s.company.floor != 0 && s.company.floor <= served.begun { // the log has let go of nothing
 					l.gaps = nil
 				}
 			}

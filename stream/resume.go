@@ -160,7 +160,9 @@ func (c *company) missedSince(v *view, position cdc.LSN) (*missed, bool) {
 	if c.hub.memory.over(80) && m.size() > tightChain {
 		return nil, false // the rows of now are held anyway
 	}
-	v.miss(m)
+	if !c.hub.memory.over(50) {
+		v.miss(m)
+	}
 	return m, true
 }
 

@@ -246,11 +246,7 @@ func (c *company) takeLog(log companyLog) {
 		return
 	}
 	c.logN, c.recent, c.unseen = log.n, log.recent, log.unseen
-	for _, t := range c.tables {
-		for _, v := range t.views {
-			v.miss(nil)
-		}
-	}
+	c.forgetMissed()
 	c.trim(log.floor, log.floorTime)
 }
 

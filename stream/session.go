@@ -259,7 +259,7 @@ const noToken = "-"
 
 // update takes what there is to say of a subscription. company.mu is held.
 func (sub *subscription) update(entries []*entry) update {
-	u := update{id: sub.id, entries: entries, resumed: sub.resumed}
+	u := update{id: sub.id, resumed: sub.resumed}
 	if sub.base != nil {
 		u.snapshot, u.base, u.token, u.reset = true, *sub.base, sub.token, sub.reset
 		sub.shown = true
@@ -267,6 +267,8 @@ func (sub *subscription) update(entries []*entry) update {
 	if sub.missed != nil {
 		u.entries = slices.Concat(sub.missed.entries, entries)
 		sub.miss(nil)
+	} else {
+		u.entries = slices.Clone(entries) // the chain's own lets go of them
 	}
 	sub.base, sub.reset, sub.resumed = nil, false, false
 	sub.next = sub.view.chain.end()

@@ -74,6 +74,11 @@ func (h *Hub) tidy() {
 			c.inbox.push(message{do: func() { c.trim(floor, at) }}, 0)
 		}
 	}
+	if h.memory.over(80) {
+		for _, c := range h.companies {
+			c.inbox.push(message{do: c.forgetMissed}, 0)
+		}
+	}
 	h.tidied = h.taken()
 	h.acknowledge()
 	if h.ring.stale(&h.Retention, h.position) {

@@ -66,7 +66,7 @@ type parts struct {
 	hub         *stream.Hub
 }
 
-// companyKind is what companies are in the tables that are served, "" where none has been.
+// companyKind is what companies were when all tables were last served, "" where none has been.
 func (a *App) companyKind() string {
 	if kind := a.kind.Load(); kind != nil {
 		return *kind

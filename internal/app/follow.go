@@ -85,7 +85,7 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics, again 
 			if err != nil {
 				return nil, err
 			}
-			if kind := schema.Mapping.CompanyKind(); kind != "" {
+			if kind := schema.Mapping.CompanyKind(); kind != "" && (len(schema.Broken) == 0 || a.companyKind() == "") {
 				a.kind.Store(&kind)
 			}
 			return schema, nil

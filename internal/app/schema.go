@@ -186,12 +186,18 @@ func (a *App) publishLacking(ctx context.Context, cfg *mapping.Config, s *cdc.Sn
 		return fmt.Errorf("connect as admin: %w", err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	tables = slices.DeleteFunc(tables, func(t *cdc.Table) bool { return lacking[t.TableName] == nil })
-	added, err := cdc.EnsurePublication(ctx, conn, cfg.Publication, tables)
-	if len(added) > 0 {
-		a.log.Info("tables joined the publication, with the replica identity that they need", "publication", cfg.Publication, "tables", fmt.Sprint(added))
+	var errs []error
+	for _, t := range tables {
+		if lacking[t.TableName] == nil {
+			continue
+		}
+		added, err := cdc.EnsurePublication(ctx, conn, cfg.Publication, []*cdc.Table{t})
+		if len(added) > 0 {
+			a.log.Info("a table joined the publication, with the replica identity that it needs", "publication", cfg.Publication, "table", t.TableName)
+		}
+		errs = append(errs, err)
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 func (a *App) refuse(findings []cdc.Finding) error {
@@ -371,10 +377,8 @@ func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mappin
 		}
 		fit = append(fit, t)
 	}
-	// Those beside users have their kind. Else what companies were decides, while a table that can be
-	// served has it.
-	if len(users) == 0 && len(fit) > 0 && !anyOf(infos, fit, kind) {
-		kind = kindOf(infos, fit[0])
+	if len(users) == 0 { // those beside users have their kind
+		kind = commonKind(infos, fit, kind)
 	}
 	for _, t := range fit {
 		if is := kindOf(infos, t); len(users) == 0 && is != kind {
@@ -398,6 +402,20 @@ func kindOf(infos map[string]mapping.TableInfo, t mapping.TableConfig) string {
 // anyOf reports whether companies are of a kind in any of the tables.
 func anyOf(infos map[string]mapping.TableInfo, tables []mapping.TableConfig, kind string) bool {
 	return kind != "" && slices.ContainsFunc(tables, func(t mapping.TableConfig) bool { return kindOf(infos, t) == kind })
+}
+
+// commonKind is what companies are in most of the tables; in as many, what they were.
+func commonKind(infos map[string]mapping.TableInfo, tables []mapping.TableConfig, kind string) (most string) {
+	count := make(map[string]int)
+	for _, t := range tables {
+		count[kindOf(infos, t)]++
+	}
+	for _, t := range tables {
+		if is := kindOf(infos, t); count[is] > count[most] || count[is] == count[most] && is == kind {
+			most = is
+		}
+	}
+	return most
 }
 
 func otherKind(t mapping.TableConfig, is, kind string) error {

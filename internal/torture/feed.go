@@ -139,9 +139,16 @@ func (f *feed) data(u *update, at uint64, cursor string, variant int, tables []*
 		if err != nil {
 			return err
 		}
-		if f.here = true; !f.begun {
+		switch {
+		case !f.begun:
 			f.begun, f.at = true, from
+		case !f.here && from < f.at: // the server has not come to where the client was, for too long
+			if len(u.Events) == 0 || !bytes.Contains(u.Events[0], []byte(`"event":"gap"`)) {
+				return fmt.Errorf("events go on from %s, the client was at %s, without a gap", u.From, formatLSN(f.at))
+			}
+			f.at = from
 		}
+		f.here = true
 	}
 	if !f.here {
 		if u != nil {
