@@ -107,9 +107,12 @@ type feed struct {
 	begun   bool
 	here    bool   // it has had its first entry on this connection
 	cursor  string // of the last frame that it is after
-	at      uint64 // its position
+	at      uint64 // up to where it has been told, by frames and answered waits
 	missing []string
 	pieces  []piece
+
+	cursorAt uint64 // the position of cursor
+	again    uint64 // up to where events may be told once more, behind a gap: they are not compared
 }
 
 // request is how it subscribes, from where it was.
@@ -142,11 +145,13 @@ func (f *feed) data(u *update, at uint64, cursor string, variant int, tables []*
 		switch {
 		case !f.begun:
 			f.begun, f.at = true, from
-		case !f.here && from < f.at: // the server has not come to where the client was, for too long
-			if len(u.Events) == 0 || !bytes.Contains(u.Events[0], []byte(`"event":"gap"`)) {
-				return fmt.Errorf("events go on from %s, the client was at %s, without a gap", u.From, formatLSN(f.at))
-			}
+		case f.here || from >= f.at:
+		case from >= f.cursorAt: // a wait was answered since the cursor
 			f.at = from
+		case len(u.Events) == 0 || !bytes.Contains(u.Events[0], []byte(`"event":"gap"`)):
+			return fmt.Errorf("events go on from %s, the cursor was of %s, without a gap", u.From, formatLSN(f.cursorAt))
+		default: // the server has not come to the cursor, for too long: what follows is told again
+			f.again = f.at
 		}
 		f.here = true
 	}
@@ -166,7 +171,7 @@ func (f *feed) data(u *update, at uint64, cursor string, variant int, tables []*
 	}
 	f.at = p.to
 	if cursor != "" {
-		f.cursor = cursor
+		f.cursor, f.cursorAt = cursor, at
 	}
 	if n := len(f.pieces); n > 0 && len(p.events)+len(p.holes) == 0 && f.pieces[n-1].variant == variant && slices.Equal(f.pieces[n-1].missing, p.missing) && len(f.pieces[n-1].events)+len(f.pieces[n-1].holes) == 0 {
 		f.pieces[n-1].to = p.to
@@ -201,6 +206,9 @@ func (f *feed) take(raw json.RawMessage, p *piece, tables []*table) error {
 	position, err := parseLSN(e.Position)
 	if err != nil {
 		return err
+	}
+	if position <= f.again {
+		return nil
 	}
 	if position <= p.from || position > p.to {
 		return fmt.Errorf("event %s of %s in a frame from %s to %s", e.Event, e.Position, formatLSN(p.from), formatLSN(p.to))
@@ -262,10 +270,14 @@ func (f *feed) left() uint64 {
 	if !f.begun {
 		return forever
 	}
+	oldest := f.at
 	if len(f.pieces) > 0 {
-		return f.pieces[0].from
+		oldest = f.pieces[0].from
 	}
-	return f.at
+	if f.cursor != "" { // from where it may be told anew
+		oldest = min(oldest, f.cursorAt)
+	}
+	return oldest
 }
 
 func (f *feed) takePieces() []piece {
