@@ -138,8 +138,8 @@ func TestLifeJoinsWhileDown(t *testing.T) {
 	l.step(`SELECT` + writeTasks)
 }
 
-// Tables that can't be followed are refused at the start, and end their queries when
-// they become so later.
+// Tables that can't be followed are refused at the first start, and end their queries when
+// they become so later; a server that begins again serves the others.
 func TestLifeRefused(t *testing.T) {
 	for name, c := range map[string]struct{ sql, says string }{
 		"deferrable key":     {`ALTER TABLE tasks DROP CONSTRAINT tasks_pkey, ADD PRIMARY KEY (id) DEFERRABLE INITIALLY DEFERRED`, "deferrable"},
@@ -152,6 +152,13 @@ func TestLifeRefused(t *testing.T) {
 			l.endTasks()
 			l.settle(name, false)
 			l.Stop()
+			l.Run()
+			back := l.Connect(l.Owner("1"))
+			back.Open(1, `{"table":"calm"}`)
+			back.Subscribe(2, `{"table":"tasks"}`)
+			mustRefuse(t, back, 2, "failed-precondition", "tasks")
+			l.Stop()
+			l.Exec(`SELECT pg_drop_replication_slot('` + l.Config.Slot + `')`)
 			done, stop := l.Launch()
 			defer stop()
 			select {

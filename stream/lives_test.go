@@ -278,6 +278,8 @@ func TestCompaniesAltered(t *testing.T) {
 // Nothing can be missing since a time after the start of a log that has let go of nothing.
 func TestSinceOfAnEmptyLog(t *testing.T) {
 	s := startTold(t, lookOften)
+	s.Stop()
+	s.Run() // so that the slot is older than the start
 	c := s.Connect(s.Owner("1"))
 	f := c.Listen(1, `{"names":["*"],"since":"`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`"}`)
 	s.Wait(c)

@@ -202,8 +202,7 @@ func TestIdleClientsGoOn(t *testing.T) {
 		s.Exec(`INSERT INTO clients (company_id, name) VALUES ($1, repeat('x', 40000))`, companyB)
 	}
 	s.Wait(busy)
-	for metric(t, s, "log_bytes") == 0 { // kept within its bounds, which is done now and then
-	}
+	eventually(t, "the log to be kept within its bounds", func() bool { return s.Hub().Unseen() == 0 })
 	s.Wait(idle)
 	idle.Close()
 	back := s.Connect(s.Owner(companyA))
@@ -244,19 +243,21 @@ func TestMemoryOfMissed(t *testing.T) {
 		}
 		away[i] = c
 	}
-	n := chains()
-	for n == 0 { // it is counted now and then
-		n = chains()
-	}
-	if n < 900_000 || n > 1_800_000 {
+	eventually(t, "what was missed to be counted", func() bool { return chains() > 0 })
+	if n := chains(); n < 900_000 || n > 1_800_000 {
 		t.Errorf("%.0f octets for 1000 rows of 900, held for all alike", n)
 	}
 	for _, c := range away {
 		c.Close()
 	}
-	for deadline := time.Now().Add(time.Minute); chains() > 0; {
+	eventually(t, "nothing to be held for nobody", func() bool { return chains() == 0 })
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%.0f octets are held for nobody", chains())
+			t.Fatalf("waited in vain for %s", what)
 		}
 	}
 }

@@ -47,6 +47,7 @@ type App struct {
 	cert     *edge.Certificate            // nil: plain HTTP
 	limits   *edge.Connections
 	proxies  edge.Proxies
+	managing sync.Mutex // held while the publication is changed
 	entry    sync.Mutex // held while server is set, and while it is brought to another configuration
 	server   atomic.Pointer[stream.Server]
 	parts    atomic.Pointer[parts]

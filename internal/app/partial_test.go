@@ -54,6 +54,9 @@ func TestStartsWithoutTable(t *testing.T) {
 				if ready := get(t, s.URL()+"/readyz"); served == strings.Contains(ready, "more can't be served") {
 					t.Errorf("/readyz says %s", ready)
 				}
+				if err := s.Reload(func(*mapping.Config) {}); err != nil && !served {
+					t.Errorf("a reload meanwhile: %v", err)
+				}
 			})
 		}
 	}

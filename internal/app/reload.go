@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -269,8 +270,11 @@ func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 	if err := a.binds(ctx, cfg, p, loadSchema); err != nil { // before the database is changed for it
 		return err
 	}
+	now := p.hub.Schema()
+	partly := now != nil && len(now.Broken) > 0
 	if cfg.Manage {
-		if err := a.manage(ctx, cfg, p.snapshotter, false); err != nil {
+		err := a.manage(ctx, cfg, p.snapshotter, partly)
+		if refused := (*cdc.RefusedError)(nil); err != nil && !(partly && errors.As(err, &refused)) {
 			return err
 		}
 	}
@@ -282,6 +286,9 @@ func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 	findings, err := cdc.Inspect(ctx, p.snapshotter.Pool(), opts)
 	if err != nil {
 		return err
+	}
+	if partly { // binds has refused what is so of other tables
+		findings = slices.DeleteFunc(findings, cdc.Finding.Bearable)
 	}
 	if err := a.refuse(findings); err != nil {
 		return err

@@ -48,29 +48,28 @@ func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter, again bool) e
 	if err != nil {
 		return err
 	}
-	again = again || slot != nil && slot.Database == slot.Here
+	served := again || slot != nil && slot.Database == slot.Here
 	if cfg.Manage {
-		var refused *cdc.RefusedError
-		switch err := a.manage(ctx, cfg, s, again); {
+		switch err := a.manage(ctx, cfg, s, served); {
 		case err == nil:
-		case again && errors.As(err, &refused): // Inspect finds what can't be borne
-			a.log.Error("the publication is left as it is", "error", err)
-		default:
+		case !served, ctx.Err() != nil, comesBack(err):
 			return err
+		default: // Inspect finds what can't be borne
+			a.log.Error("the publication is left as it is", "error", err)
 		}
 	}
 	schema, err := loadSchema(ctx, cfg, s.Pool(), "")
 	if err != nil {
 		return err
 	}
-	if len(schema.Broken) > 0 && (!again || len(schema.Tables) == 0) {
+	if len(schema.Broken) > 0 && (!served || !again && len(schema.Tables) == 0) {
 		return errors.Join(slices.Collect(maps.Values(schema.Broken))...)
 	}
 	findings, err := Inspect(ctx, cfg, s.Pool())
 	if err != nil {
 		return err
 	}
-	if again {
+	if served {
 		findings = slices.DeleteFunc(findings, cdc.Finding.Bearable)
 	}
 	if err := a.refuse(findings); err != nil {
@@ -120,7 +119,9 @@ func (a *App) manage(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotte
 	if missing := (*cdc.TableError)(nil); err != nil && !(again && errors.As(err, &missing)) {
 		return fmt.Errorf("read the catalogue: %w", err)
 	}
+	a.managing.Lock()
 	added, err := cdc.EnsurePublication(ctx, conn, cfg.Publication, tables)
+	a.managing.Unlock()
 	if err != nil {
 		return err
 	}
@@ -145,8 +146,12 @@ func catalogued(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) 
 	return tables, err
 }
 
-// manageInterval is how often a managed publication is looked at that lacks something.
-const manageInterval = 10 * time.Second
+// manageInterval is when a managed publication that lacks something is looked at again,
+// twice as long each time, up to manageMost.
+const (
+	manageInterval = 10 * time.Second
+	manageMost     = 10 * time.Minute
+)
 
 // keepManaged adds what tables that are served get, such as a partition, to a managed
 // publication. What follows is the catalogue's to tell.
@@ -154,7 +159,8 @@ func (a *App) keepManaged(ctx context.Context, hub *stream.Hub, s *cdc.Snapshott
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var seen *stream.Schema
-	var tried time.Time
+	var next time.Time
+	wait := manageInterval
 	for {
 		select {
 		case <-ctx.Done():
@@ -162,13 +168,16 @@ func (a *App) keepManaged(ctx context.Context, hub *stream.Hub, s *cdc.Snapshott
 		case <-tick.C:
 		}
 		cfg, schema := a.live.Load(), hub.Schema()
-		if !cfg.Manage || schema == nil || len(schema.Broken) == 0 || schema == seen && time.Since(tried) < manageInterval {
+		if !cfg.Manage || schema == nil || len(schema.Broken) == 0 || schema == seen && time.Now().Before(next) {
 			continue
 		}
-		seen, tried = schema, time.Now()
-		if err := a.publishLacking(ctx, cfg, s); err != nil && ctx.Err() == nil {
-			a.log.Error("what the publication lacks can't be added", "publication", cfg.Publication, "error", err, "again_in", manageInterval)
+		if schema != seen {
+			seen, wait = schema, manageInterval
 		}
+		if err := a.publishLacking(ctx, cfg, s); err != nil && ctx.Err() == nil {
+			a.log.Error("what the publication lacks can't be added", "publication", cfg.Publication, "error", err, "again_in", wait)
+		}
+		next, wait = time.Now().Add(wait), min(2*wait, manageMost) // it may wait for locks, and others then for it
 	}
 }
 
@@ -186,6 +195,8 @@ func (a *App) publishLacking(ctx context.Context, cfg *mapping.Config, s *cdc.Sn
 		return fmt.Errorf("connect as admin: %w", err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	a.managing.Lock()
+	defer a.managing.Unlock()
 	var errs []error
 	for _, t := range tables {
 		if lacking[t.TableName] == nil {
@@ -377,8 +388,8 @@ func partial(schema *stream.Schema, cfg *mapping.Config, infos map[string]mappin
 		}
 		fit = append(fit, t)
 	}
-	if len(users) == 0 { // those beside users have their kind
-		kind = commonKind(infos, fit, kind)
+	if len(users) == 0 && !anyOf(infos, fit, kind) { // those beside users have their kind
+		kind = commonKind(infos, fit)
 	}
 	for _, t := range fit {
 		if is := kindOf(infos, t); len(users) == 0 && is != kind {
@@ -404,14 +415,14 @@ func anyOf(infos map[string]mapping.TableInfo, tables []mapping.TableConfig, kin
 	return kind != "" && slices.ContainsFunc(tables, func(t mapping.TableConfig) bool { return kindOf(infos, t) == kind })
 }
 
-// commonKind is what companies are in most of the tables; in as many, what they were.
-func commonKind(infos map[string]mapping.TableInfo, tables []mapping.TableConfig, kind string) (most string) {
+// commonKind is what companies are in most of the tables; in as many, in the first.
+func commonKind(infos map[string]mapping.TableInfo, tables []mapping.TableConfig) (most string) {
 	count := make(map[string]int)
 	for _, t := range tables {
 		count[kindOf(infos, t)]++
 	}
 	for _, t := range tables {
-		if is := kindOf(infos, t); count[is] > count[most] || count[is] == count[most] && is == kind {
+		if is := kindOf(infos, t); count[is] > count[most] {
 			most = is
 		}
 	}
