@@ -66,6 +66,7 @@ func TestLifeFilteredPublication(t *testing.T) {
 			l.step(`SELECT` + writeTasks)
 			l.Stop()
 			l.Exec(sql)
+			l.Exec(`SELECT pg_drop_replication_slot('` + l.Config.Slot + `')`) // else it serves the others
 			done, stop := l.Launch()
 			defer stop()
 			select {
