@@ -284,10 +284,14 @@ func TestStandbyKnowsWhatTablesLost(t *testing.T) {
 	back := apptest.Dial(t, second.ws())
 	back.Authenticate(s.Owner("1"))
 	f := back.ListenFrom(1, `{"names":["*"]}`, c.Cursor)
-	s.Exec(`INSERT INTO items VALUES (9002, 1, 1, 1)`)
-	s.Wait(back)
-	created := slices.DeleteFunc(slices.Clone(f.Events), func(e apptest.Event) bool { return e.Event == "gap" }) // of which the last ALTER can make another
-	if f.Events[0].Event != "gap" || len(created) != 1 || created[0].Event != "item.created" {
+	created := func() bool {
+		return slices.ContainsFunc(f.Events, func(e apptest.Event) bool { return e.Event == "item.created" })
+	}
+	for id := 9002; !created() && id < 9100; id++ { // the last ALTER can make another gap, of this commit too
+		s.Exec(`INSERT INTO items VALUES ($1, 1, 1, 1)`, id)
+		s.Wait(back)
+	}
+	if !created() || f.Events[0].Event != "gap" {
 		t.Errorf("told %v", f.Events)
 	}
 }
