@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/walwire/walwire/cdc"
 	"github.com/walwire/walwire/internal/app"
@@ -60,7 +61,7 @@ func (k *checkCmd) Run(ctx context.Context, c *console) error {
 		defer cancel()
 		if err := report.database(ctx, cfg); err != nil {
 			report.add(finding{Severity: cdc.SeverityFatal, Code: codeDatabase, Message: strings.Join(distinctLines(err.Error()), " "),
-				Hint: "Is it running, and does database_url lead to it, with the right password?"})
+				Hint: loginHint(err, "database_url")})
 		}
 		report.jwks(ctx, cfg)
 		report.schedules(ctx, cfg)
@@ -124,11 +125,30 @@ func (r *report) schedules(ctx context.Context, cfg *mapping.Config) {
 	found, err := app.InspectSchedules(ctx, cfg)
 	if err != nil {
 		r.add(finding{Severity: cdc.SeverityWarning, Code: codeSchedules, Subject: subject, Message: "the database can't be asked: " + strings.Join(distinctLines(err.Error()), " "),
-			Hint: "Does it lead to the database, with the right password? The server starts without it and keeps trying."})
+			Hint: strings.TrimSpace(loginHint(err, subject) + " The server starts without it and keeps trying.")})
 	}
 	for _, f := range found {
 		r.found(f)
 	}
+}
+
+// loginHint says what to look at where a database can't be asked.
+func loginHint(err error, key string) string {
+	var refused *pgconn.PgError
+	switch {
+	case errors.As(err, &refused):
+		switch refused.Code {
+		case "28P01", "28000": // invalid_password, invalid_authorization_specification
+			return fmt.Sprintf("Are role and password of %s right, and does pg_hba.conf let it in?", key)
+		case "3D000": // invalid_catalog_name: no such database
+			return fmt.Sprintf("Create it, or name another one in %s.", key)
+		}
+	case errors.As(err, new(*pgconn.ParseConfigError)):
+		return fmt.Sprintf("%s is like postgres://role:password@host:5432/database; characters such as @ and / in a password are written %%40 and %%2F.", key)
+	case errors.As(err, new(*pgconn.ConnectError)):
+		return fmt.Sprintf("Is PostgreSQL running, and are host and port of %s its own?", key)
+	}
+	return ""
 }
 
 // sameLogin reports whether two URLs lead to one server as one role.

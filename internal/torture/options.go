@@ -93,10 +93,10 @@ func (o *Options) Complete(fs *flag.FlagSet) {
 		o.Life = 20 * time.Second
 	}
 	if !given["rate"] {
-		o.Rate = 5000
+		o.Rate = 8000
 	}
 	if !given["writers"] {
-		o.Writers = 8
+		o.Writers = 12
 	}
 	if !given["fault-pace"] {
 		o.FaultPace = 2 * time.Second
