@@ -28,6 +28,7 @@ type Finding struct {
 	// nothing to mend.
 	SQL  string
 	Hint string // what else the operator should know or do, such as a restart
+	Err  error  `json:"-"` // what PostgreSQL or the network said, where that is all there is
 }
 
 // The codes of findings.
@@ -116,11 +117,13 @@ func statements(list ...string) string {
 }
 
 // Bearable reports whether a server that has served before goes on all the same: without
-// the table that f is about, or at a higher cost.
+// the table that f is about, or at a higher cost. What fails the application's own writes is
+// no better for a server that does not run.
 func (f Finding) Bearable() bool {
 	switch f.Code {
 	case CodeTable, CodeColumnMissing, CodeCompanyColumn, CodeKeyMissing, CodeKeyDeferrable, CodeSchemaRight, CodeSelectRight, CodeRowSecurity,
-		CodePublicationLacks, CodePublicationFilter, CodePublicationColumns, CodePublicationViaRoot, CodeReplicaIdentity:
+		CodePublicationLacks, CodePublicationFilter, CodePublicationColumns, CodePublicationViaRoot, CodeReplicaIdentity,
+		CodeOtherColumnList, CodeGenerated, CodePublicationAllTables:
 		return true
 	}
 	return false

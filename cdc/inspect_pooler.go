@@ -67,6 +67,6 @@ func (in *inspection) replicationConnection(ctx context.Context) ([]Finding, err
 		return []Finding{poolerFinding(pgErr.Message)}, nil
 	}
 	return []Finding{{Severity: SeverityFatal, Code: CodeReplicationConnect, Subject: "database_url",
-		Message: explainConnect(err).Error(),
-		Hint:    "pg_hba.conf treats a logical replication connection as one to its database; max_wal_senders bounds their number."}}, nil
+		Message: explainConnect(err).Error(), Err: err,
+		Hint: "pg_hba.conf treats a logical replication connection as one to its database; max_wal_senders bounds their number."}}, nil
 }

@@ -35,8 +35,8 @@ type listHazard struct {
 }
 
 // generatedHazardSQL finds, since 18, leaves with generated columns and the
-// publications that send their updates or deletes: under FULL a stored one must
-// be published, and a virtual one can't be.
+// publications that send their updates or deletes, ours among them, which is to: under
+// FULL a stored one must be published, and a virtual one can't be.
 var generatedHazardSQL = `
 SELECT g.oid, g.stored, g.virtual, coalesce(p.pubname::text, ''), coalesce(to_jsonb(p)->>'pubgencols', 'n')
 FROM (
@@ -44,7 +44,7 @@ FROM (
 	FROM pg_catalog.pg_attribute a
 	WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> ''
 	GROUP BY a.attrelid) g
-LEFT JOIN pg_catalog.pg_publication p ON (p.pubupdate OR p.pubdelete) AND EXISTS (
+LEFT JOIN pg_catalog.pg_publication p ON p.pubname = $2 OR (p.pubupdate OR p.pubdelete) AND EXISTS (
 	SELECT FROM ` + publishedSQL + ` pt
 	WHERE pt.oid = g.oid OR p.pubviaroot AND pt.oid IN (SELECT s.relid FROM pg_catalog.pg_partition_ancestors(g.oid) s))
 WHERE current_setting('server_version_num')::int >= 180000`
@@ -83,7 +83,7 @@ func identityHazards(ctx context.Context, q CatalogQuerier, publication string, 
 			findings = append(findings, f)
 		}
 	}
-	generated, err := queryAll[generatedHazard](ctx, q, generatedHazardSQL, oids)
+	generated, err := queryAll[generatedHazard](ctx, q, generatedHazardSQL, oids, publication)
 	if err != nil {
 		return nil, fmt.Errorf("look for generated columns: %w", err)
 	}

@@ -96,6 +96,7 @@ func TestEnsurePublicationRefuses(t *testing.T) {
 			CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (10); INSERT INTO t VALUES (1, 1);
 			CREATE PUBLICATION other FOR TABLE t (id) WITH (publish_via_partition_root = true)`, CodeOtherColumnList, true},
 		{"GeneratedUnpublished", fmt.Sprintf(generated, "STORED") + `CREATE PUBLICATION walwire FOR TABLE t`, CodeGenerated, true},
+		{"GeneratedJoins", fmt.Sprintf(generated, "STORED") + `CREATE PUBLICATION walwire FOR TABLE fine`, CodeGenerated, false},
 		{"GeneratedUnpublishedElsewhere", fmt.Sprintf(generated, "STORED") + `CREATE PUBLICATION other FOR TABLE t`, CodeGenerated, true},
 		{"GeneratedVirtual", fmt.Sprintf(generated, "VIRTUAL") + `CREATE PUBLICATION other FOR TABLE t`, CodeGenerated, true},
 	} {

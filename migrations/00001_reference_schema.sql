@@ -138,7 +138,17 @@ ALTER TABLE clients REPLICA IDENTITY FULL;
 ALTER TABLE appointments REPLICA IDENTITY FULL;
 ALTER TABLE notifications REPLICA IDENTITY FULL;
 
-CREATE PUBLICATION walwire FOR TABLE appointments, clients, staff, notifications;
+-- Since PostgreSQL 18 stored generated columns have to be sent, else UPDATE and DELETE of a
+-- table that has one and REPLICA IDENTITY FULL fail: it may join later.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    CREATE PUBLICATION walwire FOR TABLE appointments, clients, staff, notifications;
+    IF current_setting('server_version_num')::int >= 180000 THEN
+        ALTER PUBLICATION walwire SET (publish_generated_columns = stored);
+    END IF;
+END $$;
+-- +goose StatementEnd
 
 -- +goose Down
 DROP PUBLICATION walwire;

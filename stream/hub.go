@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -46,8 +47,11 @@ type Options struct {
 	// CursorKey is what cursors are encrypted with; servers that share it take each
 	// other's. None: one of this Hub's own.
 	CursorKey []byte
-	Log       *slog.Logger
-	Metrics   *Metrics
+	// Admitted are the places in the publication of which all writers know, by table; nil:
+	// those that Run finds.
+	Admitted map[cdc.TableName]string
+	Log      *slog.Logger
+	Metrics  *Metrics
 }
 
 // Consumer is what the hub needs of the reader of the WAL.
@@ -187,7 +191,7 @@ func NewHub(o Options) (*Hub, error) {
 		asked:       make(map[*cdc.Relation]bool),
 		broken:      make(map[string]*Error),
 		quarantined: make(map[string]bool),
-		admitted:    make(map[cdc.TableName]string),
+		admitted:    maps.Clone(o.Admitted),
 		admitting:   make(map[cdc.TableName]string),
 		companies:   make(map[string]*company),
 		known:       make(map[string]tableLife),
@@ -214,8 +218,11 @@ func (h *Hub) Run(ctx context.Context) error {
 	if schema == nil {
 		return ctx.Err()
 	}
-	for name, f := range known {
-		h.admitted[name] = f.Publication
+	if h.admitted == nil {
+		h.admitted = make(map[cdc.TableName]string)
+		for name, f := range known {
+			h.admitted[name] = f.Publication
+		}
 	}
 	h.begun, h.begunAt = h.lostUpTo()
 	h.take(schema, known)

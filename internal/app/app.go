@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/walwire/walwire/auth"
 	"github.com/walwire/walwire/cdc"
@@ -47,8 +48,8 @@ type App struct {
 	cert     *edge.Certificate            // nil: plain HTTP
 	limits   *edge.Connections
 	proxies  edge.Proxies
-	managing sync.Mutex // held while the publication is changed
-	entry    sync.Mutex // held while server is set, and while it is brought to another configuration
+	managing *semaphore.Weighted // of one: the publication is being changed
+	entry    sync.Mutex          // held while server is set, and while it is brought to another configuration
 	server   atomic.Pointer[stream.Server]
 	parts    atomic.Pointer[parts]
 	kind     atomic.Pointer[string] // see companyKind
@@ -67,7 +68,7 @@ type parts struct {
 	hub         *stream.Hub
 }
 
-// companyKind is what companies were when all tables were last served, "" where none has been.
+// companyKind is what companies are in the tables served last, "" where none has been.
 func (a *App) companyKind() string {
 	if kind := a.kind.Load(); kind != nil {
 		return *kind
@@ -108,7 +109,7 @@ func Embed(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 	if cfg.DatabaseURL.IsZero() {
 		return nil, errors.New("database_url is not set: give it in the config file, or as WALWIRE_DATABASE_URL")
 	}
-	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry(), ready: make(chan struct{})}
+	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry(), ready: make(chan struct{}), managing: semaphore.NewWeighted(1)}
 	a.starting(errors.New("starting"))
 	a.inForce(cfg)
 	var err error

@@ -43,6 +43,7 @@ func (a *App) follow(ctx context.Context) error {
 		a.server.Store(nil)
 		a.parts.Store(nil)
 		a.health.Store(nil)
+		a.kind.Store(nil)
 		a.lagging.forget()
 	}
 }
@@ -61,7 +62,8 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics, again 
 		return err
 	}
 	defer snapshotter.Close()
-	if err := a.prepare(ctx, snapshotter, again); err != nil {
+	admitted, err := a.prepare(ctx, snapshotter, again)
+	if err != nil {
 		return err
 	}
 	feed := cdc.NewFeed(feedBytes)
@@ -80,12 +82,13 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics, again 
 			Age: a.cfg.Retention.Age, Bytes: int(a.cfg.Retention.Memory), Changes: a.cfg.Retention.Changes, WAL: int64(a.cfg.Retention.WAL),
 		},
 		CursorKey: cursorKey(a.cfg),
+		Admitted:  admitted,
 		LoadSchema: func(ctx context.Context) (*stream.Schema, error) {
 			schema, err := served(ctx, a.live.Load(), snapshotter.Pool(), a.companyKind())
 			if err != nil {
 				return nil, err
 			}
-			if kind := schema.Mapping.CompanyKind(); kind != "" && (len(schema.Broken) == 0 || a.companyKind() == "") {
+			if kind := schema.Mapping.CompanyKind(); kind != "" {
 				a.kind.Store(&kind)
 			}
 			return schema, nil
@@ -103,7 +106,7 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics, again 
 	group.Go(func() error { return hub.Run(ctx) })
 	group.Go(func() error { return a.announce(ctx, hub, consumer) })
 	group.Go(func() error { return a.watchSlot(ctx, snapshotter) })
-	group.Go(func() error { return a.keepManaged(ctx, hub, snapshotter) })
+	group.Go(func() error { return a.keepManaged(ctx, hub, consumer, snapshotter) })
 	return group.Wait()
 }
 

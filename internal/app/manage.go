@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,41 +15,73 @@ import (
 	"github.com/walwire/walwire/stream"
 )
 
-// manage sets up publication and replica identities with the second, more
-// powerful connection, which is used for nothing else.
-func (a *App) manage(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter, again bool) error {
+// manage sets up publication and replica identities of the tables with the second, more
+// powerful connection, which is used for nothing else. Before the first change all
+// of them are looked at. Who serves those that join waits for their writers.
+func (a *App) manage(ctx context.Context, cfg *mapping.Config, names []cdc.TableName) (added []cdc.TableName, err error) {
+	conn, err := a.connectAdmin(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	tables, err := catalogued(ctx, names, conn)
+	if err != nil {
+		return nil, fmt.Errorf("read the catalogue: %w", err)
+	}
+	return a.publish(ctx, conn, cfg.Publication, tables)
+}
+
+// manageEach is manage for each table by itself, whatever can't be done for others.
+func (a *App) manageEach(ctx context.Context, cfg *mapping.Config) (added []cdc.TableName, err error) {
+	conn, err := a.connectAdmin(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	tables, err := catalogued(ctx, tableNames(cfg), conn)
+	if missing := (*cdc.TableError)(nil); err != nil && !errors.As(err, &missing) {
+		return nil, fmt.Errorf("read the catalogue: %w", err)
+	}
+	return a.publishEach(ctx, conn, cfg.Publication, tables)
+}
+
+func (a *App) publishEach(ctx context.Context, conn *pgx.Conn, publication string, tables []*cdc.Table) (added []cdc.TableName, err error) {
+	var errs []error
+	for _, t := range tables {
+		one, err := a.publish(ctx, conn, publication, []*cdc.Table{t})
+		added, errs = append(added, one...), append(errs, err)
+	}
+	return added, errors.Join(errs...)
+}
+
+func (a *App) connectAdmin(ctx context.Context, cfg *mapping.Config) (*pgx.Conn, error) {
 	if cfg.AdminDatabaseURL.IsZero() {
-		return errors.New("manage is true, but admin_database_url is not set")
+		return nil, errors.New("manage is true, but admin_database_url is not set")
 	}
 	conn, err := pgx.Connect(ctx, cfg.AdminDatabaseURL.Reveal())
 	if err != nil {
-		return fmt.Errorf("connect as admin: %w", err)
+		return nil, fmt.Errorf("connect as admin: %w", err)
 	}
-	defer func() { _ = conn.Close(context.Background()) }()
-	tables, err := catalogued(ctx, cfg, conn)
-	if missing := (*cdc.TableError)(nil); err != nil && !(again && errors.As(err, &missing)) {
-		return fmt.Errorf("read the catalogue: %w", err)
+	return conn, nil
+}
+
+func (a *App) publish(ctx context.Context, conn *pgx.Conn, publication string, tables []*cdc.Table) (added []cdc.TableName, err error) {
+	if err := a.managing.Acquire(ctx, 1); err != nil {
+		return nil, err
 	}
-	a.managing.Lock()
-	added, err := cdc.EnsurePublication(ctx, conn, cfg.Publication, tables)
-	a.managing.Unlock()
-	if err != nil {
-		return err
+	defer a.managing.Release(1)
+	added, err = cdc.EnsurePublication(ctx, conn, publication, tables)
+	if len(added) > 0 {
+		a.log.Info("tables joined the publication, with the replica identity that they need", "publication", publication, "tables", fmt.Sprint(added))
 	}
-	if len(added) == 0 {
-		a.log.Info("publication and replica identities are as they should be", "publication", cfg.Publication)
-		return nil
-	}
-	a.log.Info("tables joined the publication, with the replica identity that they need", "publication", cfg.Publication, "tables", fmt.Sprint(added))
-	a.starting(errors.New("waiting for the transactions that were open when tables joined the publication"))
-	return cdc.WaitAdded(ctx, s.Pool(), a.log, added)
+	return added, err
 }
 
 // catalogued are the tables that are there; the error is of those that are not, too.
-func catalogued(ctx context.Context, cfg *mapping.Config, q cdc.CatalogQuerier) ([]*cdc.Table, error) {
-	found, err := cdc.LoadTables(ctx, q, tableNames(cfg))
+func catalogued(ctx context.Context, names []cdc.TableName, q cdc.CatalogQuerier) ([]*cdc.Table, error) {
+	found, err := cdc.LoadTables(ctx, q, names)
 	tables := make([]*cdc.Table, 0, len(found))
-	for _, name := range tableNames(cfg) {
+	for _, name := range names {
 		if t := found[name]; t != nil {
 			tables = append(tables, t)
 		}
@@ -63,11 +97,12 @@ const (
 )
 
 // keepManaged adds what tables that are served get, such as a partition, to a managed
-// publication. What follows is the catalogue's to tell.
-func (a *App) keepManaged(ctx context.Context, hub *stream.Hub, s *cdc.Snapshotter) error {
+// publication. What follows is the catalogue's to tell. A server that stands by leaves
+// it to the one that serves.
+func (a *App) keepManaged(ctx context.Context, hub *stream.Hub, consumer *cdc.Consumer, s *cdc.Snapshotter) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var seen *stream.Schema
+	var seen []string // tables that are not served
 	var next time.Time
 	wait := manageInterval
 	for {
@@ -77,11 +112,17 @@ func (a *App) keepManaged(ctx context.Context, hub *stream.Hub, s *cdc.Snapshott
 		case <-tick.C:
 		}
 		cfg, schema := a.live.Load(), hub.Schema()
-		if !cfg.Manage || schema == nil || len(schema.Broken) == 0 || schema == seen && time.Now().Before(next) {
+		if !cfg.Manage || schema == nil || !consumer.Status().Connected {
 			continue
 		}
-		if schema != seen {
-			seen, wait = schema, manageInterval
+		broken := slices.Sorted(maps.Keys(schema.Broken))
+		same := slices.Equal(broken, seen)
+		if len(broken) == 0 || same && time.Now().Before(next) {
+			seen = broken
+			continue
+		}
+		if !same {
+			seen, wait = broken, manageInterval
 		}
 		if err := a.publishLacking(ctx, cfg, s); err != nil && ctx.Err() == nil {
 			a.log.Error("what the publication lacks can't be added", "publication", cfg.Publication, "error", err, "again_in", wait)
@@ -91,31 +132,27 @@ func (a *App) keepManaged(ctx context.Context, hub *stream.Hub, s *cdc.Snapshott
 }
 
 func (a *App) publishLacking(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter) error {
-	tables, err := catalogued(ctx, cfg, s.Pool())
-	if missing := (*cdc.TableError)(nil); err != nil && !errors.As(err, &missing) {
-		return err
-	}
-	lacking, err := cdc.Unpublished(ctx, s.Pool(), cfg.Publication, tables)
+	lacking, err := lacking(ctx, cfg, s)
 	if err != nil || len(lacking) == 0 {
 		return err
 	}
-	conn, err := pgx.Connect(ctx, cfg.AdminDatabaseURL.Reveal())
+	conn, err := a.connectAdmin(ctx, cfg)
 	if err != nil {
-		return fmt.Errorf("connect as admin: %w", err)
+		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	a.managing.Lock()
-	defer a.managing.Unlock()
-	var errs []error
-	for _, t := range tables {
-		if lacking[t.TableName] == nil {
-			continue
-		}
-		added, err := cdc.EnsurePublication(ctx, conn, cfg.Publication, []*cdc.Table{t})
-		if len(added) > 0 {
-			a.log.Info("a table joined the publication, with the replica identity that it needs", "publication", cfg.Publication, "table", t.TableName)
-		}
-		errs = append(errs, err)
+	_, err = a.publishEach(ctx, conn, cfg.Publication, lacking)
+	return err
+}
+
+// lacking are the tables that the publication does not send wholly.
+func lacking(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter) ([]*cdc.Table, error) {
+	ctx, cancel := s.Bound(ctx)
+	defer cancel()
+	tables, err := catalogued(ctx, tableNames(cfg), s.Pool())
+	if missing := (*cdc.TableError)(nil); err != nil && !errors.As(err, &missing) {
+		return nil, err
 	}
-	return errors.Join(errs...)
+	why, err := cdc.Unpublished(ctx, s.Pool(), cfg.Publication, tables)
+	return slices.DeleteFunc(tables, func(t *cdc.Table) bool { return why[t.TableName] == nil }), err
 }

@@ -1,6 +1,9 @@
 package app_test
 
 import (
+	"context"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,8 +28,10 @@ func TestStartsWithoutTable(t *testing.T) {
 		"deferrable key":          `ALTER TABLE more DROP CONSTRAINT more_pkey, ADD PRIMARY KEY (id) DEFERRABLE`,
 		"row filter":              `ALTER PUBLICATION walwire SET TABLE notes, more WHERE (id > 5)`,
 		"key as identity":         `ALTER TABLE more REPLICA IDENTITY DEFAULT`,
+		"list of another":         `CREATE PUBLICATION other FOR TABLE more (id)`,
+		"all tables":              `DROP PUBLICATION walwire; CREATE PUBLICATION walwire FOR ALL TABLES; CREATE TABLE bare (a int)`,
 	} {
-		if name == "row filter" && pgtest.Version(t) < 150000 {
+		if (name == "row filter" || name == "list of another") && pgtest.Version(t) < 150000 {
 			continue
 		}
 		for _, manage := range []bool{false, true} {
@@ -50,11 +55,11 @@ func TestStartsWithoutTable(t *testing.T) {
 				if q := c.Open(1, `{"table":"notes"}`); len(q.Rows) != 1 {
 					t.Errorf("the other table shows %v", q.Rows)
 				}
-				served := name == "key as identity" || manage && name == "not published"
+				served := slices.Contains([]string{"key as identity", "list of another", "all tables"}, name) || manage && name == "not published"
 				if ready := get(t, s.URL()+"/readyz"); served == strings.Contains(ready, "more can't be served") {
 					t.Errorf("/readyz says %s", ready)
 				}
-				if err := s.Reload(func(*mapping.Config) {}); err != nil && !served {
+				if err := s.Reload(func(*mapping.Config) {}); err != nil {
 					t.Errorf("a reload meanwhile: %v", err)
 				}
 			})
@@ -83,4 +88,94 @@ func TestManagedPartition(t *testing.T) {
 	if len(q.Rows) != 2 || q.Rows["[11]"]["text"] != "b" {
 		t.Errorf("rows %v", q.Rows)
 	}
+}
+
+// A reload of a managed publication does not stumble over a table that is left out already,
+// and whose owner is another.
+func TestManagedBesideBroken(t *testing.T) {
+	keeper := pgtest.Unique("keeper")
+	cluster := pgtest.MustConnect(t, pgtest.ClusterURL(t))
+	pgtest.MustExec(t, cluster, `CREATE ROLE `+keeper+` LOGIN PASSWORD 'secret'`)
+	t.Cleanup(func() { // what it owns is gone with the database by then
+		if _, err := cluster.Exec(context.Background(), `DROP ROLE `+keeper); err != nil {
+			t.Error(err)
+		}
+	})
+	admin := pgtest.Database(t)
+	s := apptest.Prepare(t, apptest.Options{
+		AdminURL: admin, Tables: []pgx.Identifier{{"public", "notes"}, {"public", "more"}, {"public", "extra"}},
+		Schema: notesSchema + `; CREATE TABLE more (id int PRIMARY KEY, company int NOT NULL); CREATE TABLE extra (id int PRIMARY KEY, company int NOT NULL);
+			ALTER TABLE more REPLICA IDENTITY FULL; ALTER PUBLICATION walwire ADD TABLE more; INSERT INTO extra VALUES (1, 1)`,
+		Config: notesConfig + "  more: {table: public.more, company: company, roles: {owner: {rows: true, columns: [id]}}}\n" +
+			"  extra: {table: public.extra, company: company, roles: {owner: {rows: true, columns: [id]}}}\n",
+		Edit: func(c *mapping.Config) {
+			c.Manage, c.AdminDatabaseURL = true, mapping.NewSecret(pgtest.WithUser(t, admin, keeper, "secret"))
+		},
+	})
+	s.Exec(`DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO ` + keeper + `', current_database()); END $$;
+		ALTER PUBLICATION walwire OWNER TO ` + keeper + `; ALTER TABLE notes OWNER TO ` + keeper + `; ALTER TABLE extra OWNER TO ` + keeper)
+	all := s.Config.Tables
+	s.Config.Tables = all[:2]
+	s.Run()
+	s.Exec(`ALTER PUBLICATION walwire DROP TABLE more`)
+	await(t, "a table to be left out", func() bool { return strings.Contains(get(t, s.URL()+"/readyz"), "more can't be served") })
+	if err := s.Reload(func(c *mapping.Config) { c.Tables = all }); err != nil {
+		t.Fatalf("reload: %v", err)
+	}
+	if q := s.Connect(s.Owner("1")).Open(1, `{"table":"extra"}`); len(q.Rows) != 1 {
+		t.Errorf("the new table shows %v", q.Rows)
+	}
+	s.Stop()
+	s.Config.Tables = all
+	s.Exec(`ALTER PUBLICATION walwire DROP TABLE extra`)
+	s.Run()
+	if q := s.Connect(s.Owner("1")).Open(1, `{"table":"extra"}`); len(q.Rows) != 1 {
+		t.Errorf("after a start the new table shows %v", q.Rows)
+	}
+}
+
+// A start that waits for the writers of a table which has joined the publication waits
+// for those of one that joins meanwhile, too.
+func TestJoinsWhileStarting(t *testing.T) {
+	s := apptest.Start(t, apptest.Options{
+		Tables: []pgx.Identifier{{"public", "notes"}, {"public", "more"}},
+		Schema: `CREATE TABLE more (id int PRIMARY KEY, company int NOT NULL); ALTER TABLE more REPLICA IDENTITY FULL; INSERT INTO more VALUES (1, 1);` + notesSchema + `, more`,
+		Config: notesConfig + "  more: {table: public.more, company: company, roles: {owner: {rows: true, columns: [id]}}}\n",
+	})
+	s.Stop()
+	first, second := pgtest.MustConnect(t, s.AdminURL), pgtest.MustConnect(t, s.AdminURL)
+	s.Exec(`ALTER PUBLICATION walwire DROP TABLE notes, more`)
+	pgtest.MustExec(t, first, `BEGIN; INSERT INTO notes VALUES (1, 1, 'a')`)
+	s.Exec(`ALTER PUBLICATION walwire ADD TABLE notes`)
+	waits := make(chan string, 100)
+	s.SetLog(slog.New(slog.NewTextHandler(lines(waits), nil)))
+	done, stop := s.Launch()
+	t.Cleanup(stop)
+	await(t, "the start to wait", func() bool { return strings.Contains(get(t, s.URL()+"/readyz"), "transactions that were open") })
+	pgtest.MustExec(t, second, `BEGIN; INSERT INTO more VALUES (2, 1)`)
+	s.Exec(`ALTER PUBLICATION walwire ADD TABLE more`)
+	pgtest.MustExec(t, first, `COMMIT`)
+	for waiting := false; !waiting; {
+		select {
+		case line := <-waits:
+			waiting = strings.Contains(line, "wait for transactions") && strings.Contains(line, "more")
+		case <-s.Ready():
+			t.Fatal("it serves a table whose writers it does not know")
+		case err := <-done:
+			t.Fatalf("the server has ended: %v", err)
+		}
+	}
+	pgtest.MustExec(t, second, `COMMIT`)
+	<-s.Ready()
+	if q := s.Connect(s.Owner("1")).Open(1, `{"table":"more"}`); len(q.Rows) != 2 {
+		t.Errorf("rows %v", q.Rows)
+	}
+}
+
+// lines takes a log line by line.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
 }

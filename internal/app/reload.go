@@ -25,8 +25,10 @@ const (
 	// configSettle is how long the file has to stay as it is to be read.
 	configSettle = 100 * time.Millisecond
 	// configRetry is when a file that could not be put in force for want of the database
-	// is tried again.
-	configRetry = 10 * time.Second
+	// is tried again, twice as long each time, up to configRetryMost: it may wait for
+	// locks, and others then for it.
+	configRetry     = 10 * time.Second
+	configRetryMost = time.Minute
 )
 
 // reload is what is known of the configuration in force. Safe for concurrent use.
@@ -40,6 +42,7 @@ type reload struct {
 	looking chan struct{} // capacity 1: a place for who looks at the file, and has the following
 	content []byte        // of the file, when it was last looked at
 	again   time.Time     // when it is to be tried again, unchanged; zero: not
+	wait    time.Duration // how long until then, the last time
 
 	mu       sync.Mutex // protects following
 	loadedAt time.Time
@@ -193,7 +196,7 @@ func (a *App) lookAtConfig(ctx context.Context, asked bool, by time.Time) {
 	}
 	former := r.why()
 	if asked || !bytes.Equal(content, r.content) {
-		former = "" // who has changed it is answered
+		former, r.wait = "", 0 // who has changed it is answered
 	}
 	r.content, r.again = content, time.Time{}
 	cfg, err := r.load()
@@ -215,7 +218,8 @@ func (a *App) lookAtConfig(ctx context.Context, asked bool, by time.Time) {
 		return
 	}
 	if !unread { // the database may be mended instead
-		r.again = time.Now().Add(configRetry)
+		r.wait = min(max(2*r.wait, configRetry), configRetryMost)
+		r.again = time.Now().Add(r.wait)
 	}
 	var findings mapping.Errors
 	switch {
@@ -223,7 +227,7 @@ func (a *App) lookAtConfig(ctx context.Context, asked bool, by time.Time) {
 	case unread, errors.As(err, &findings):
 		a.log.Error("the configuration's file is not put in force: mend it", "file", r.path, "error", err)
 	default:
-		a.log.Error("the configuration's file can't be put in force now", "file", r.path, "error", err, "again_in", configRetry)
+		a.log.Error("the configuration's file can't be put in force now", "file", r.path, "error", err, "again_in", r.wait)
 	}
 }
 
@@ -270,30 +274,19 @@ func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 	if err := a.binds(ctx, cfg, p, loadSchema); err != nil { // before the database is changed for it
 		return err
 	}
-	now := p.hub.Schema()
-	partly := now != nil && len(now.Broken) > 0
-	if cfg.Manage {
-		err := a.manage(ctx, cfg, p.snapshotter, partly)
-		if refused := (*cdc.RefusedError)(nil); err != nil && !(partly && errors.As(err, &refused)) {
+	fresh := a.fresh(cfg)
+	if cfg.Manage && len(fresh) > 0 { // keepManaged has the others
+		if _, err := a.manage(ctx, cfg, fresh); err != nil {
 			return err
 		}
 	}
 	if err := a.binds(ctx, cfg, p, served); err != nil {
 		return err
 	}
-	opts := inspectOptions(cfg)
-	opts.Following = true
-	findings, err := cdc.Inspect(ctx, p.snapshotter.Pool(), opts)
-	if err != nil {
+	if err := a.worsens(ctx, cfg, p); err != nil {
 		return err
 	}
-	if partly { // binds has refused what is so of other tables
-		findings = slices.DeleteFunc(findings, cdc.Finding.Bearable)
-	}
-	if err := a.refuse(findings); err != nil {
-		return err
-	}
-	joined, err := a.awaitNew(ctx, cfg, p.snapshotter)
+	joined, err := a.awaitNew(ctx, cfg, p.snapshotter, fresh)
 	if err != nil {
 		return err
 	}
@@ -342,34 +335,44 @@ func (a *App) binds(ctx context.Context, cfg *mapping.Config, p *parts, load fun
 	return nil
 }
 
+// fresh are the tables that the configuration in force does not have.
+func (a *App) fresh(cfg *mapping.Config) []cdc.TableName {
+	known := tableNames(a.live.Load())
+	return slices.DeleteFunc(tableNames(cfg), func(name cdc.TableName) bool { return slices.Contains(known, name) })
+}
+
+// worsens refuses a configuration that meets what can't be borne in the database, other
+// than the one in force.
+func (a *App) worsens(ctx context.Context, cfg *mapping.Config, p *parts) error {
+	inspect := func(cfg *mapping.Config) ([]cdc.Finding, error) {
+		opts := inspectOptions(cfg)
+		opts.Following = true
+		return cdc.Inspect(ctx, p.snapshotter.Pool(), opts)
+	}
+	now, err := inspect(a.live.Load())
+	if err != nil {
+		return err
+	}
+	then, err := inspect(cfg)
+	if err != nil {
+		return err
+	}
+	return a.refuse(bear(then, func(f cdc.Finding) bool {
+		return slices.ContainsFunc(now, func(known cdc.Finding) bool { return known.Code == f.Code && known.Message == f.Message })
+	}))
+}
+
 // awaitNew waits for what was open when tables joined the publication that were not
 // served before, and gives the place in the publication as of which they are complete.
-func (a *App) awaitNew(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter) (map[cdc.TableName]string, error) {
-	known := make(map[cdc.TableName]bool)
-	for _, name := range tableNames(a.live.Load()) {
-		known[name] = true
-	}
-	var fresh []cdc.TableName
-	for _, name := range tableNames(cfg) {
-		if !known[name] {
-			fresh = append(fresh, name)
-		}
-	}
+func (a *App) awaitNew(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter, fresh []cdc.TableName) (map[cdc.TableName]string, error) {
 	if len(fresh) == 0 {
 		return nil, nil
 	}
-	prints, err := cdc.Fingerprints(ctx, s.Pool(), cfg.Publication, fresh)
+	joined, err := places(ctx, cfg, s, fresh)
 	if err != nil {
 		return nil, err
 	}
-	if err := cdc.WaitAdded(ctx, s.Pool(), a.log, fresh); err != nil {
-		return nil, err
-	}
-	joined := make(map[cdc.TableName]string, len(fresh))
-	for name, f := range prints {
-		joined[name] = f.Publication
-	}
-	return joined, nil
+	return joined, cdc.WaitAdded(ctx, s.Pool(), a.log, fresh)
 }
 
 func viewers(cfg *mapping.Config) stream.Viewers {

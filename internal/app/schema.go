@@ -21,71 +21,120 @@ import (
 // prepare makes the database fit, and refuses one that can't be served. Where it has been
 // served before, which the slot tells, or again is set, tables that can't be are left out,
 // as while the WAL is followed. It waits for a database that is not up yet, or goes down
-// meanwhile.
-func (a *App) prepare(ctx context.Context, s *cdc.Snapshotter, again bool) error {
+// meanwhile. admitted are the places in the publication as of which tables are complete.
+func (a *App) prepare(ctx context.Context, s *cdc.Snapshotter, again bool) (admitted map[cdc.TableName]string, err error) {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := a.prepareOnce(ctx, s, again)
+		admitted, err := a.prepareOnce(ctx, s, again)
 		if err == nil || !comesBack(err) || ctx.Err() != nil {
-			return err
+			return admitted, err
 		}
 		a.starting(fmt.Errorf("waiting for the database: %w", err))
 		a.log.Warn("waiting for the database", "error", err, "again_in", wait)
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-time.After(wait):
 		}
 	}
 }
 
-func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter, again bool) error {
+func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter, again bool) (admitted map[cdc.TableName]string, err error) {
 	cfg := a.live.Load()
 	if err := s.Ping(ctx); err != nil {
-		return fmt.Errorf("connect to the database: %w", err)
+		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
 	slot, err := cdc.ReadSlotHealth(ctx, s.Pool(), cfg.Slot)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	served := again || slot != nil && slot.Database == slot.Here
-	if cfg.Manage {
-		switch err := a.manage(ctx, cfg, s, served); {
-		case err == nil:
-		case !served, ctx.Err() != nil, comesBack(err):
-			return err
-		default: // Inspect finds what can't be borne
-			a.log.Error("the publication is left as it is", "error", err)
+	var added []cdc.TableName
+	switch {
+	case !cfg.Manage:
+	case !served:
+		if added, err = a.manage(ctx, cfg, tableNames(cfg)); err != nil {
+			return nil, err
+		}
+	default: // what follows finds what can't be borne
+		if added, err = a.manageEach(ctx, cfg); err != nil {
+			a.log.Error("the publication lacks something that can't be added", "publication", cfg.Publication, "error", err)
 		}
 	}
 	schema, err := loadSchema(ctx, cfg, s.Pool(), "")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(schema.Broken) > 0 && (!served || !again && len(schema.Tables) == 0) {
-		return errors.Join(slices.Collect(maps.Values(schema.Broken))...)
+		return nil, errors.Join(slices.Collect(maps.Values(schema.Broken))...)
 	}
 	findings, err := Inspect(ctx, cfg, s.Pool())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if served {
-		findings = slices.DeleteFunc(findings, cdc.Finding.Bearable)
+		if err := passing(findings); err != nil {
+			return nil, err
+		}
+		findings = bear(findings, cdc.Finding.Bearable)
 	}
 	if err := a.refuse(findings); err != nil {
-		return err
+		return nil, err
 	}
-	return a.awaitJoined(ctx, cfg, s)
+	return a.awaitJoined(ctx, cfg, s, added)
 }
 
-// awaitJoined waits for what was open when tables joined the publication, which may
-// have been while nobody watched.
-func (a *App) awaitJoined(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter) error {
-	joining, err := cdc.Joining(ctx, s.Pool(), cfg.Publication, tableNames(cfg))
-	if err != nil || len(joining) == 0 {
-		return err
+// awaitJoined waits for what was open when tables joined the publication: joining, and
+// others, which may have been while nobody watched. It gives the places in the publication
+// that all writers know.
+func (a *App) awaitJoined(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter, joining []cdc.TableName) (map[cdc.TableName]string, error) {
+	for {
+		if len(joining) > 0 {
+			a.starting(errors.New("waiting for the transactions that were open when tables joined the publication"))
+			if err := cdc.WaitAdded(ctx, s.Pool(), a.log, joining); err != nil {
+				return nil, err
+			}
+		}
+		admitted, err := places(ctx, cfg, s, tableNames(cfg))
+		if err != nil {
+			return nil, err
+		}
+		if joining, err = cdc.Joining(ctx, s.Pool(), cfg.Publication, tableNames(cfg)); err != nil || len(joining) == 0 {
+			return admitted, err
+		}
 	}
-	a.starting(errors.New("waiting for the transactions that were open when tables joined the publication"))
-	return cdc.WaitAdded(ctx, s.Pool(), a.log, joining)
+}
+
+// places are those of the tables in the publication.
+func places(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter, names []cdc.TableName) (map[cdc.TableName]string, error) {
+	prints, err := cdc.Fingerprints(ctx, s.Pool(), cfg.Publication, names)
+	if err != nil {
+		return nil, err
+	}
+	places := make(map[cdc.TableName]string, len(prints))
+	for name, f := range prints {
+		places[name] = f.Publication
+	}
+	return places, nil
+}
+
+// bear makes warnings of what the server goes on with.
+func bear(findings []cdc.Finding, bearable func(cdc.Finding) bool) []cdc.Finding {
+	for i := range findings {
+		if f := &findings[i]; f.Severity == cdc.SeverityFatal && bearable(*f) {
+			f.Severity = cdc.SeverityWarning
+		}
+	}
+	return findings
+}
+
+// passing is what a database says that is busy, or goes down, while it is looked at.
+func passing(findings []cdc.Finding) error {
+	for _, f := range findings {
+		if f.Severity == cdc.SeverityFatal && f.Err != nil && comesBack(f.Err) {
+			return f.Err
+		}
+	}
+	return nil
 }
 
 // comesBack reports whether err is a database that is not there now, rather than
