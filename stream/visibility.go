@@ -20,6 +20,10 @@ func (h *Hub) watchVisibility() {
 			if h.ctx.Err() == nil {
 				h.Log.Warn("can't see which commits are visible; WAL is kept meanwhile", "error", err)
 			}
+			select { // who writes may ask without a pause
+			case <-time.After(h.VisibilityInterval):
+			case <-h.ctx.Done():
+			}
 			return
 		}
 		h.post(func() { h.saw(&snap) })
