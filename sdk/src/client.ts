@@ -101,6 +101,7 @@ export class Client {
         start: (sub) => this.#add(sub),
         stop: (id) => this.#remove(id),
         id: () => this.#nextID++,
+        keep: () => this.#queries.has(name) || this.#queries.set(name, q!),
         forget: () => this.#queries.get(name) === q && this.#queries.delete(name),
       });
       this.#queries.set(name, q);

@@ -62,6 +62,8 @@ interface Home {
   id(): number;
   start(sub: Sub): void;
   stop(id: number): void;
+  /** Makes it what others get for the same query, unless they have another one by now. */
+  keep(): void;
   forget(): void;
 }
 
@@ -151,6 +153,7 @@ export class LiveQuery<R extends object = Row> {
   }
 
   #begin(): void {
+    this.#home.keep(); // it may have been forgotten
     let token = "";
     let cursor = "";
     this.#rows = new Rows<R>();

@@ -151,6 +151,17 @@ test("a query that nobody subscribes to is forgotten", async () => {
   await until("it to be asked for all the same", () => speaker.ids.has(1));
 });
 
+test("a forgotten query that is subscribed to is the one for its query again", async () => {
+  speaker = new Speaker();
+  await speaker.listening();
+  const c = (client = connect({ url: speaker.url, token: "t" }));
+  const early = c.liveQuery({ table: "t1" });
+  const later = c.liveQuery({ table: "t2" });
+  await until("both to be forgotten", () => c.liveQuery({ table: "t2" }) !== later);
+  early.subscribe(() => {});
+  expect(c.liveQuery({ table: "t1" })).toBe(early);
+});
+
 test("a query that just fits is asked for", async () => {
   const query = { table: "t1", where: [["id", "in", Array.from({ length: 30 }, (_, i) => `id${i}`)]] } as const;
   speaker = new Speaker(JSON.stringify({ type: "subscribe", id: 1, query }).length);
