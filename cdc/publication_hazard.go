@@ -76,12 +76,15 @@ func identityHazards(ctx context.Context, q CatalogQuerier, publication string, 
 		return nil, fmt.Errorf("look for column lists: %w", err)
 	}
 	var findings []Finding
-	seen := make(map[string]bool) // a list on the root stands for all its leaves
-	for _, h := range lists {
-		if f := h.finding(); !seen[f.Message] {
+	seen := make(map[string]bool) // a list on the root stands for all its leaves, a virtual column for all publications
+	add := func(f Finding) {
+		if !seen[f.Message] {
 			seen[f.Message] = true
 			findings = append(findings, f)
 		}
+	}
+	for _, h := range lists {
+		add(h.finding())
 	}
 	generated, err := queryAll[generatedHazard](ctx, q, generatedHazardSQL, oids, publication)
 	if err != nil {
@@ -89,7 +92,9 @@ func identityHazards(ctx context.Context, q CatalogQuerier, publication string, 
 	}
 	for _, h := range generated {
 		t := owners[h.Leaf]
-		findings = append(findings, h.findings(leaves[h.Leaf], identityColumns(t, company[t.TableName]))...)
+		for _, f := range h.findings(leaves[h.Leaf], identityColumns(t, company[t.TableName])) {
+			add(f)
+		}
 	}
 	return findings, nil
 }

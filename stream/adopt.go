@@ -97,7 +97,7 @@ func (h *Hub) adopt(schema *Schema, changed func(*shape) bool) {
 			reread = append(reread, s)
 		}
 		if leaf, ok := newShape(s.mapping, schema.Tables[name]).unidentified(); ok {
-			h.Log.Warn("the replica identity leaves out the key or the company: changes go to every company, and cost more",
+			h.Log.Warn("the replica identity leaves out the key or the company: each change is looked up for every company, which costs more; clients see what they may as before",
 				"table", name, "of", leaf.String(), "mend", "ALTER TABLE "+leaf.String()+" REPLICA IDENTITY FULL")
 		}
 	}

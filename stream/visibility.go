@@ -20,10 +20,7 @@ func (h *Hub) watchVisibility() {
 			if h.ctx.Err() == nil {
 				h.Log.Warn("can't see which commits are visible; WAL is kept meanwhile", "error", err)
 			}
-			select { // who writes may ask without a pause
-			case <-time.After(h.VisibilityInterval):
-			case <-h.ctx.Done():
-			}
+			pause(h.ctx, h.VisibilityInterval) // who writes asks without one
 			return
 		}
 		h.post(func() { h.saw(&snap) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -145,7 +146,7 @@ func loginHint(err error, key string) string {
 		}
 	case errors.As(err, new(*pgconn.ParseConfigError)):
 		return fmt.Sprintf("%s is like postgres://role:password@host:5432/database; characters such as @ and / in a password are written %%40 and %%2F.", key)
-	case errors.As(err, new(*pgconn.ConnectError)):
+	case errors.As(err, new(net.Error)):
 		return fmt.Sprintf("Is PostgreSQL running, and are host and port of %s its own?", key)
 	}
 	return ""

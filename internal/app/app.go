@@ -92,14 +92,14 @@ func New(cfg *mapping.Config, log *slog.Logger) (*App, error) {
 		}
 	}
 	if a.listener, err = listen(cfg.Listen); err != nil {
-		return nil, fmt.Errorf("listen on %s: %w: choose another address", cfg.Listen, err)
+		return nil, fmt.Errorf("listen on %s: %w: choose another address (listen, --listen or WALWIRE_LISTEN)", cfg.Listen, err)
 	}
 	if !cfg.Admin.Enabled() {
 		return a, nil
 	}
 	if a.admin, err = net.Listen("tcp", cfg.Admin.Listen); err != nil {
 		_ = a.listener.Close()
-		return nil, fmt.Errorf("admin.listen: listen on %s: %w: choose another address, or off", cfg.Admin.Listen, err)
+		return nil, fmt.Errorf("admin.listen: listen on %s: %w: choose another address (admin.listen or WALWIRE_ADMIN_LISTEN), or off", cfg.Admin.Listen, err)
 	}
 	return a, nil
 }

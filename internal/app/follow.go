@@ -121,7 +121,7 @@ func (a *App) letIn(ctx context.Context, hub *stream.Hub, consumer *cdc.Consumer
 		return
 	}
 	bounded, cancel := context.WithTimeout(ctx, entryPatience)
-	a.lookAtConfig(bounded, false, time.Now().Add(configRetry))
+	a.lookAtConfig(bounded, false, time.Now().Add(configRetryMost))
 	cancel()
 	a.entry.Lock()
 	defer a.entry.Unlock()

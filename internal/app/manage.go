@@ -32,13 +32,13 @@ func (a *App) manage(ctx context.Context, cfg *mapping.Config, names []cdc.Table
 }
 
 // manageEach is manage for each table by itself, whatever can't be done for others.
-func (a *App) manageEach(ctx context.Context, cfg *mapping.Config) (added []cdc.TableName, err error) {
+func (a *App) manageEach(ctx context.Context, cfg *mapping.Config, names []cdc.TableName) (added []cdc.TableName, err error) {
 	conn, err := a.connectAdmin(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	tables, err := catalogued(ctx, tableNames(cfg), conn)
+	tables, err := catalogued(ctx, names, conn)
 	if missing := (*cdc.TableError)(nil); err != nil && !errors.As(err, &missing) {
 		return nil, fmt.Errorf("read the catalogue: %w", err)
 	}
@@ -102,7 +102,8 @@ const (
 func (a *App) keepManaged(ctx context.Context, hub *stream.Hub, consumer *cdc.Consumer, s *cdc.Snapshotter) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var seen []string // tables that are not served
+	var seen *stream.Schema
+	var known map[cdc.TableName]cdc.Fingerprint // of the tables that are not served
 	var next time.Time
 	wait := manageInterval
 	for {
@@ -115,20 +116,35 @@ func (a *App) keepManaged(ctx context.Context, hub *stream.Hub, consumer *cdc.Co
 		if !cfg.Manage || schema == nil || !consumer.Status().Connected {
 			continue
 		}
-		broken := slices.Sorted(maps.Keys(schema.Broken))
-		same := slices.Equal(broken, seen)
-		if len(broken) == 0 || same && time.Now().Before(next) {
-			seen = broken
-			continue
+		if schema != seen {
+			bounded, cancel := s.Bound(ctx)
+			prints, err := cdc.Fingerprints(bounded, s.Pool(), cfg.Publication, relations(cfg, schema.Broken))
+			cancel()
+			if err != nil {
+				continue
+			}
+			if seen = schema; !maps.Equal(prints, known) { // somebody may have mended what was in the way
+				known, next, wait = prints, time.Time{}, manageInterval
+			}
 		}
-		if !same {
-			seen, wait = broken, manageInterval
+		if len(known) == 0 || time.Now().Before(next) {
+			continue
 		}
 		if err := a.publishLacking(ctx, cfg, s); err != nil && ctx.Err() == nil {
 			a.log.Error("what the publication lacks can't be added", "publication", cfg.Publication, "error", err, "again_in", wait)
 		}
 		next, wait = time.Now().Add(wait), min(2*wait, manageMost) // it may wait for locks, and others then for it
 	}
+}
+
+// relations are those of the named tables.
+func relations(cfg *mapping.Config, named map[string]error) (out []cdc.TableName) {
+	for _, t := range cfg.Tables {
+		if named[t.Name] != nil {
+			out = append(out, cdc.TableName(t.Relation))
+		}
+	}
+	return out
 }
 
 func (a *App) publishLacking(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter) error {

@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/walwire/walwire/internal/app"
 	"github.com/walwire/walwire/internal/apptest"
 	"github.com/walwire/walwire/internal/pgtest"
 	"github.com/walwire/walwire/mapping"
@@ -178,4 +180,18 @@ type lines chan string
 func (l lines) Write(line []byte) (int, error) {
 	l <- string(line)
 	return len(line), nil
+}
+
+// A reload does not stumble over a partition that a managed table has got just now.
+func TestReloadBesideNewPartition(t *testing.T) {
+	admin := pgtest.Database(t)
+	s := apptest.Start(t, apptest.Options{
+		AdminURL: admin, Tables: []pgx.Identifier{{"public", "notes"}}, Config: notesConfig, Tuning: app.Tuning{CatalogInterval: time.Hour},
+		Schema: `CREATE TABLE notes (id int PRIMARY KEY, company int NOT NULL, text text) PARTITION BY RANGE (id); CREATE TABLE notes_1 PARTITION OF notes FOR VALUES FROM (0) TO (10)`,
+		Edit:   func(c *mapping.Config) { c.Manage, c.AdminDatabaseURL = true, mapping.NewSecret(admin) },
+	})
+	s.Exec(`CREATE TABLE notes_2 PARTITION OF notes FOR VALUES FROM (10) TO (20)`)
+	if err := s.Reload(func(*mapping.Config) {}); err != nil {
+		t.Error(err)
+	}
 }

@@ -275,8 +275,8 @@ func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 		return err
 	}
 	fresh := a.fresh(cfg)
-	if cfg.Manage && len(fresh) > 0 { // keepManaged has the others
-		if _, err := a.manage(ctx, cfg, fresh); err != nil {
+	if cfg.Manage {
+		if err := a.manageReloaded(ctx, cfg, fresh, p.hub.Schema()); err != nil {
 			return err
 		}
 	}
@@ -335,6 +335,25 @@ func (a *App) binds(ctx context.Context, cfg *mapping.Config, p *parts, load fun
 	return nil
 }
 
+// manageReloaded is manage for the tables that a configuration adds, and for those that are
+// served as far as it can be done. keepManaged has what is left out.
+func (a *App) manageReloaded(ctx context.Context, cfg *mapping.Config, fresh []cdc.TableName, now *stream.Schema) error {
+	if len(fresh) > 0 {
+		if _, err := a.manage(ctx, cfg, fresh); err != nil {
+			return err
+		}
+	}
+	var broken []cdc.TableName
+	if now != nil {
+		broken = relations(cfg, now.Broken)
+	}
+	rest := slices.DeleteFunc(tableNames(cfg), func(name cdc.TableName) bool { return slices.Contains(fresh, name) || slices.Contains(broken, name) })
+	if _, err := a.manageEach(ctx, cfg, rest); err != nil {
+		a.log.Error("the publication lacks something that can't be added", "publication", cfg.Publication, "error", err)
+	}
+	return ctx.Err()
+}
+
 // fresh are the tables that the configuration in force does not have.
 func (a *App) fresh(cfg *mapping.Config) []cdc.TableName {
 	known := tableNames(a.live.Load())
@@ -358,7 +377,7 @@ func (a *App) worsens(ctx context.Context, cfg *mapping.Config, p *parts) error 
 		return err
 	}
 	return a.refuse(bear(then, func(f cdc.Finding) bool {
-		return slices.ContainsFunc(now, func(known cdc.Finding) bool { return known.Code == f.Code && known.Message == f.Message })
+		return slices.ContainsFunc(now, func(known cdc.Finding) bool { return known.Severity == f.Severity && known.Message == f.Message })
 	}))
 }
 

@@ -56,7 +56,7 @@ func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter, again bool) (
 			return nil, err
 		}
 	default: // what follows finds what can't be borne
-		if added, err = a.manageEach(ctx, cfg); err != nil {
+		if added, err = a.manageEach(ctx, cfg, tableNames(cfg)); err != nil {
 			a.log.Error("the publication lacks something that can't be added", "publication", cfg.Publication, "error", err)
 		}
 	}
@@ -72,10 +72,10 @@ func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter, again bool) (
 		return nil, err
 	}
 	if served {
+		findings = bear(findings, cdc.Finding.Bearable)
 		if err := passing(findings); err != nil {
 			return nil, err
 		}
-		findings = bear(findings, cdc.Finding.Bearable)
 	}
 	if err := a.refuse(findings); err != nil {
 		return nil, err
@@ -127,14 +127,19 @@ func bear(findings []cdc.Finding, bearable func(cdc.Finding) bool) []cdc.Finding
 	return findings
 }
 
-// passing is what a database says that is busy, or goes down, while it is looked at.
-func passing(findings []cdc.Finding) error {
+// passing is what a database says that is busy, or goes down, while it is looked at, and
+// in which nothing else is fatal.
+func passing(findings []cdc.Finding) (err error) {
 	for _, f := range findings {
-		if f.Severity == cdc.SeverityFatal && f.Err != nil && comesBack(f.Err) {
-			return f.Err
+		if f.Severity != cdc.SeverityFatal {
+			continue
 		}
+		if f.Err == nil || !comesBack(f.Err) {
+			return nil
+		}
+		err = f.Err
 	}
-	return nil
+	return err
 }
 
 // comesBack reports whether err is a database that is not there now, rather than
