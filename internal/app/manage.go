@@ -32,13 +32,13 @@ func (a *App) manage(ctx context.Context, cfg *mapping.Config, names []cdc.Table
 }
 
 // manageEach is manage for each table by itself, whatever can't be done for others.
-func (a *App) manageEach(ctx context.Context, cfg *mapping.Config, names []cdc.TableName) (added []cdc.TableName, err error) {
+func (a *App) manageEach(ctx context.Context, cfg *mapping.Config) (added []cdc.TableName, err error) {
 	conn, err := a.connectAdmin(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	tables, err := catalogued(ctx, names, conn)
+	tables, err := catalogued(ctx, tableNames(cfg), conn)
 	if missing := (*cdc.TableError)(nil); err != nil && !errors.As(err, &missing) {
 		return nil, fmt.Errorf("read the catalogue: %w", err)
 	}
@@ -58,7 +58,14 @@ func (a *App) connectAdmin(ctx context.Context, cfg *mapping.Config) (*pgx.Conn,
 	if cfg.AdminDatabaseURL.IsZero() {
 		return nil, errors.New("manage is true, but admin_database_url is not set")
 	}
-	conn, err := pgx.Connect(ctx, cfg.AdminDatabaseURL.Reveal())
+	login, err := pgx.ParseConfig(cfg.AdminDatabaseURL.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("parse admin_database_url: %w", err)
+	}
+	if login.ConnectTimeout == 0 {
+		login.ConnectTimeout = 10 * time.Second
+	}
+	conn, err := pgx.ConnectConfig(ctx, login)
 	if err != nil {
 		return nil, fmt.Errorf("connect as admin: %w", err)
 	}
@@ -103,6 +110,7 @@ func (a *App) keepManaged(ctx context.Context, hub *stream.Hub, consumer *cdc.Co
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var seen *stream.Schema
+	var by *mapping.Config
 	var known map[cdc.TableName]cdc.Fingerprint // of the tables that are not served
 	var next time.Time
 	wait := manageInterval
@@ -112,25 +120,26 @@ func (a *App) keepManaged(ctx context.Context, hub *stream.Hub, consumer *cdc.Co
 			return nil
 		case <-tick.C:
 		}
-		cfg, schema := a.live.Load(), hub.Schema()
+		schema, cfg := hub.Schema(), a.live.Load()
 		if !cfg.Manage || schema == nil || !consumer.Status().Connected {
 			continue
 		}
-		if schema != seen {
+		if schema != seen || cfg != by {
 			bounded, cancel := s.Bound(ctx)
 			prints, err := cdc.Fingerprints(bounded, s.Pool(), cfg.Publication, relations(cfg, schema.Broken))
 			cancel()
 			if err != nil {
 				continue
 			}
-			if seen = schema; !maps.Equal(prints, known) { // somebody may have mended what was in the way
+			if cfg != by || !maps.Equal(prints, known) { // somebody may have mended what was in the way
 				known, next, wait = prints, time.Time{}, manageInterval
 			}
+			seen, by = schema, cfg
 		}
 		if len(known) == 0 || time.Now().Before(next) {
 			continue
 		}
-		if err := a.publishLacking(ctx, cfg, s); err != nil && ctx.Err() == nil {
+		if err := a.publishLacking(ctx, cfg, s, tableNames(cfg)); err != nil && ctx.Err() == nil {
 			a.log.Error("what the publication lacks can't be added", "publication", cfg.Publication, "error", err, "again_in", wait)
 		}
 		next, wait = time.Now().Add(wait), min(2*wait, manageMost) // it may wait for locks, and others then for it
@@ -147,8 +156,9 @@ func relations(cfg *mapping.Config, named map[string]error) (out []cdc.TableName
 	return out
 }
 
-func (a *App) publishLacking(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter) error {
-	lacking, err := lacking(ctx, cfg, s)
+// publishLacking publishes those of the tables that the publication does not send wholly.
+func (a *App) publishLacking(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter, names []cdc.TableName) error {
+	lacking, err := lacking(ctx, cfg, s, names)
 	if err != nil || len(lacking) == 0 {
 		return err
 	}
@@ -161,11 +171,10 @@ func (a *App) publishLacking(ctx context.Context, cfg *mapping.Config, s *cdc.Sn
 	return err
 }
 
-// lacking are the tables that the publication does not send wholly.
-func lacking(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter) ([]*cdc.Table, error) {
+func lacking(ctx context.Context, cfg *mapping.Config, s *cdc.Snapshotter, names []cdc.TableName) ([]*cdc.Table, error) {
 	ctx, cancel := s.Bound(ctx)
 	defer cancel()
-	tables, err := catalogued(ctx, tableNames(cfg), s.Pool())
+	tables, err := catalogued(ctx, names, s.Pool())
 	if missing := (*cdc.TableError)(nil); err != nil && !errors.As(err, &missing) {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/walwire/walwire/internal/app"
 	"github.com/walwire/walwire/internal/apptest"
@@ -193,5 +194,45 @@ func TestReloadBesideNewPartition(t *testing.T) {
 	s.Exec(`CREATE TABLE notes_2 PARTITION OF notes FOR VALUES FROM (10) TO (20)`)
 	if err := s.Reload(func(*mapping.Config) {}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A restart waits for a WAL sender, which the server before it may still hold.
+func TestRestartWhileSendersAreFull(t *testing.T) {
+	cluster := pgtest.New(t, map[string]string{"max_wal_senders": "1"})
+	o := notes(nil)
+	o.AdminURL = pgtest.DatabaseIn(t, cluster.URL())
+	s := apptest.Start(t, o)
+	s.Stop()
+	await(t, "the sender to end", func() (ended bool) {
+		s.Scan(&ended, `SELECT NOT EXISTS (SELECT FROM pg_stat_replication)`)
+		return
+	})
+	login, err := pgconn.ParseConfig(o.AdminURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	login.RuntimeParams["replication"] = "database"
+	other, err := pgconn.ConnectConfig(t.Context(), login)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, stop := s.Launch()
+	t.Cleanup(stop)
+	await(t, "the start to wait", func() bool {
+		select {
+		case err := <-done:
+			t.Fatalf("the server has ended: %v", err)
+		default:
+		}
+		return strings.Contains(get(t, s.URL()+"/readyz"), "all 1 WAL senders are in use")
+	})
+	if err := other.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-s.Ready():
+	case err := <-done:
+		t.Errorf("the server has ended: %v", err)
 	}
 }

@@ -276,7 +276,7 @@ func (a *App) put(ctx context.Context, cfg *mapping.Config) error {
 	}
 	fresh := a.fresh(cfg)
 	if cfg.Manage {
-		if err := a.manageReloaded(ctx, cfg, fresh, p.hub.Schema()); err != nil {
+		if err := a.manageReloaded(ctx, cfg, p, fresh); err != nil {
 			return err
 		}
 	}
@@ -335,21 +335,21 @@ func (a *App) binds(ctx context.Context, cfg *mapping.Config, p *parts, load fun
 	return nil
 }
 
-// manageReloaded is manage for the tables that a configuration adds, and for those that are
-// served as far as it can be done. keepManaged has what is left out.
-func (a *App) manageReloaded(ctx context.Context, cfg *mapping.Config, fresh []cdc.TableName, now *stream.Schema) error {
+// manageReloaded is manage for the tables that a configuration adds, and for what others have
+// got just now. keepManaged has what is left out.
+func (a *App) manageReloaded(ctx context.Context, cfg *mapping.Config, p *parts, fresh []cdc.TableName) error {
 	if len(fresh) > 0 {
 		if _, err := a.manage(ctx, cfg, fresh); err != nil {
 			return err
 		}
 	}
 	var broken []cdc.TableName
-	if now != nil {
+	if now := p.hub.Schema(); now != nil {
 		broken = relations(cfg, now.Broken)
 	}
 	rest := slices.DeleteFunc(tableNames(cfg), func(name cdc.TableName) bool { return slices.Contains(fresh, name) || slices.Contains(broken, name) })
-	if _, err := a.manageEach(ctx, cfg, rest); err != nil {
-		a.log.Error("the publication lacks something that can't be added", "publication", cfg.Publication, "error", err)
+	if err := a.publishLacking(ctx, cfg, p.snapshotter, rest); err != nil {
+		a.log.Error("what the publication lacks can't be added", "publication", cfg.Publication, "error", err)
 	}
 	return ctx.Err()
 }

@@ -56,8 +56,8 @@ func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter, again bool) (
 			return nil, err
 		}
 	default: // what follows finds what can't be borne
-		if added, err = a.manageEach(ctx, cfg, tableNames(cfg)); err != nil {
-			a.log.Error("the publication lacks something that can't be added", "publication", cfg.Publication, "error", err)
+		if added, err = a.manageEach(ctx, cfg); err != nil {
+			a.log.Error("publication and replica identities are not all as they should be", "publication", cfg.Publication, "error", err)
 		}
 	}
 	schema, err := loadSchema(ctx, cfg, s.Pool(), "")
@@ -74,7 +74,7 @@ func (a *App) prepareOnce(ctx context.Context, s *cdc.Snapshotter, again bool) (
 	if served {
 		findings = bear(findings, cdc.Finding.Bearable)
 		if err := passing(findings); err != nil {
-			return nil, err
+			return nil, &busyError{err}
 		}
 	}
 	if err := a.refuse(findings); err != nil {
@@ -127,6 +127,9 @@ func bear(findings []cdc.Finding, bearable func(cdc.Finding) bool) []cdc.Finding
 	return findings
 }
 
+// busyError is a database that can't be followed now.
+type busyError struct{ error }
+
 // passing is what a database says that is busy, or goes down, while it is looked at, and
 // in which nothing else is fatal.
 func passing(findings []cdc.Finding) (err error) {
@@ -134,10 +137,14 @@ func passing(findings []cdc.Finding) (err error) {
 		if f.Severity != cdc.SeverityFatal {
 			continue
 		}
-		if f.Err == nil || !comesBack(f.Err) {
+		switch {
+		case f.Code == cdc.CodeSendersFull: // by the server before, perhaps
+			err = errors.New(f.Message)
+		case f.Err != nil && comesBack(f.Err):
+			err = f.Err
+		default:
 			return nil
 		}
-		err = f.Err
 	}
 	return err
 }
@@ -145,6 +152,9 @@ func passing(findings []cdc.Finding) (err error) {
 // comesBack reports whether err is a database that is not there now, rather than
 // one that refuses.
 func comesBack(err error) bool {
+	if errors.As(err, new(*busyError)) {
+		return true
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code {

@@ -117,7 +117,7 @@ func (w *writer) connect(ctx context.Context) (err error) {
 		w.conn = nil
 		return err
 	}
-	_, err = w.conn.Exec(ctx, "SET lock_timeout = '2s'; SET statement_timeout = '20s'; SET IntervalStyle = 'iso_8601'")
+	_, err = w.conn.Exec(ctx, "SET deadlock_timeout = '20ms'; SET lock_timeout = '2s'; SET statement_timeout = '20s'; SET IntervalStyle = 'iso_8601'")
 	return err
 }
 
