@@ -29,6 +29,9 @@ type ConsumerOptions struct {
 	// MinSilence is the least time after which a connection is dead on which nothing
 	// comes; twice wal_sender_timeout where that is more. Zero means 30 s.
 	MinSilence time.Duration
+	// TakenPatience is how long another program may read a slot that was read here: then it
+	// is a server, whose the clients are now (ErrSlotTaken). Zero means 3 s.
+	TakenPatience time.Duration
 	// RecreateLostSlot lets the consumer make a lost slot anew, or go on with one that
 	// another program moved, and hand over a Gap. Otherwise it ends with ErrSlotLost.
 	RecreateLostSlot bool
@@ -100,6 +103,9 @@ func NewConsumer(opts ConsumerOptions, feed *Feed) *Consumer {
 	}
 	if opts.MinSilence == 0 {
 		opts.MinSilence = 30 * time.Second
+	}
+	if opts.TakenPatience == 0 {
+		opts.TakenPatience = 3 * time.Second
 	}
 	c := &Consumer{
 		opts: opts, feed: feed, arena: newTxArena(),

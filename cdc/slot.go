@@ -83,10 +83,6 @@ const standbyPace = 100 * time.Millisecond
 // another's by then.
 const ownPatience = 5 * time.Minute
 
-// takenPatience is how long another program may read a slot that was read here: then it
-// is a server, whose the clients are now.
-const takenPatience = 3 * time.Second
-
 // standBy waits while another server reads the slot, or our own walsender of before has
 // not gone yet. Who has read it does not stand by for long: its clients would wait.
 func (c *Consumer) standBy(ctx context.Context, conn *pgconn.PgConn) error {
@@ -112,7 +108,7 @@ func (c *Consumer) standBy(ctx context.Context, conn *pgconn.PgConn) error {
 		case c.handled == 0 || slot.activePID == c.walsender && time.Since(begun) < ownPatience:
 		case taken.IsZero():
 			taken = time.Now()
-		case time.Since(taken) > takenPatience:
+		case time.Since(taken) > c.opts.TakenPatience:
 			return fmt.Errorf("%w: slot %q, connection %d", ErrSlotTaken, c.opts.Slot, slot.activePID)
 		}
 		select {

@@ -69,7 +69,7 @@ func (b *benchServerCmd) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	server.Tune(app.Tuning{Unmerged: b.Unmerged})
+	server.Tune(bench.Tuning(b.Unmerged))
 	return bench.Serve(ctx, server, os.Stdin, c.out)
 }
 

@@ -71,6 +71,7 @@ func (a *App) followHistory(ctx context.Context, metrics *stream.Metrics, again 
 		DatabaseURL: a.cfg.DatabaseURL.Reveal(), PasswordFile: a.cfg.DatabasePasswordFile, Slot: a.cfg.Slot, Publication: a.cfg.Publication, Log: a.log,
 		MaxTransactionBytes: a.tuning.MaxTransactionBytes,
 		MinSilence:          a.tuning.Silence,
+		TakenPatience:       a.tuning.TakenPatience,
 		RecreateLostSlot:    a.cfg.OnSlotLoss == mapping.SlotLossRecreate,
 		FailoverSlot:        a.cfg.SlotFailover,
 	}, feed)

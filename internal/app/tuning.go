@@ -15,6 +15,7 @@ type Tuning struct {
 	PingInterval        time.Duration
 	ResumePatience      time.Duration
 	Silence             time.Duration // see cdc.ConsumerOptions.MinSilence
+	TakenPatience       time.Duration // see cdc.ConsumerOptions
 	QueryMargin         time.Duration // see cdc.SnapshotterOptions.Margin
 	RequestTimeout      time.Duration // see requestTimeout
 }

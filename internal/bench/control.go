@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sync/errgroup"
@@ -43,6 +44,12 @@ type answer struct {
 	// allocations since the process began.
 	CPU    []byte `json:"cpu,omitempty"`
 	Allocs []byte `json:"allocs,omitempty"`
+}
+
+// Tuning is for a server that is measured. Its slot is kept from it for as long as WAL is
+// written that it is to read.
+func Tuning(unmerged bool) app.Tuning {
+	return app.Tuning{Unmerged: unmerged, TakenPatience: time.Hour}
 }
 
 // Serve runs a server as `walwire serve` does, and obeys the bench's orders on

@@ -45,6 +45,6 @@ func serve(config string, unmerged bool) error {
 	if err != nil {
 		return err
 	}
-	server.Tune(app.Tuning{Unmerged: unmerged})
+	server.Tune(Tuning(unmerged))
 	return Serve(context.Background(), server, os.Stdin, os.Stdout)
 }

@@ -14,6 +14,7 @@ import (
 // listen opens a subscription to events, and counts that as served.
 func (c *client) listen(id int, events string) *apptest.Feed {
 	c.a.Helper()
+	c.sees(c.a.wide.lsn(c.a)) // what a case before has left
 	return c.listenFrom(id, events, "")
 }
 
