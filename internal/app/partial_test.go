@@ -150,24 +150,30 @@ func TestJoinsWhileStarting(t *testing.T) {
 	s.Exec(`ALTER PUBLICATION walwire DROP TABLE notes, more`)
 	pgtest.MustExec(t, first, `BEGIN; INSERT INTO notes VALUES (1, 1, 'a')`)
 	s.Exec(`ALTER PUBLICATION walwire ADD TABLE notes`)
-	waits := make(chan string, 100)
+	waits := make(chan string, 10_000)
 	s.SetLog(slog.New(slog.NewTextHandler(lines(waits), nil)))
 	done, stop := s.Launch()
 	t.Cleanup(stop)
-	await(t, "the start to wait", func() bool { return strings.Contains(get(t, s.URL()+"/readyz"), "transactions that were open") })
+	waiting := func(table string) {
+		t.Helper()
+		for {
+			select {
+			case line := <-waits:
+				if strings.Contains(line, "wait for transactions") && strings.Contains(line, table) {
+					return
+				}
+			case <-s.Ready():
+				t.Fatal("it serves a table whose writers it does not know")
+			case err := <-done:
+				t.Fatalf("the server has ended: %v", err)
+			}
+		}
+	}
+	waiting("notes")
 	pgtest.MustExec(t, second, `BEGIN; INSERT INTO more VALUES (2, 1)`)
 	s.Exec(`ALTER PUBLICATION walwire ADD TABLE more`)
 	pgtest.MustExec(t, first, `COMMIT`)
-	for waiting := false; !waiting; {
-		select {
-		case line := <-waits:
-			waiting = strings.Contains(line, "wait for transactions") && strings.Contains(line, "more")
-		case <-s.Ready():
-			t.Fatal("it serves a table whose writers it does not know")
-		case err := <-done:
-			t.Fatalf("the server has ended: %v", err)
-		}
-	}
+	waiting("more")
 	pgtest.MustExec(t, second, `COMMIT`)
 	<-s.Ready()
 	if q := s.Connect(s.Owner("1")).Open(1, `{"table":"more"}`); len(q.Rows) != 2 {
