@@ -28,7 +28,7 @@ type Finding struct {
 	// nothing to mend.
 	SQL  string
 	Hint string // what else the operator should know or do, such as a restart
-	Err  error  `json:"-"` // what PostgreSQL or the network said, where that is all there is
+	Err  error  // what PostgreSQL or the network said, where that is all there is
 }
 
 // The codes of findings.
